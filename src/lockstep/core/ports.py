@@ -1,0 +1,238 @@
+"""Sockets that one app offers and another may fill, so that neither imports the other.
+
+A port always answers: with nothing registered, ``port.get()`` is a null implementation. A registry
+collects facts from many apps. Both can be overridden for a block in tests::
+
+    with ports.metering.override(Recorder()): ...
+    with ports.retention.override(): ...
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, Protocol, TypeVar
+
+from lockstep.core.exceptions import PortError
+
+__all__ = [
+    "Metering",
+    "Notice",
+    "Notify",
+    "Port",
+    "Redaction",
+    "Registry",
+    "Replay",
+    "Retained",
+    "Subject",
+    "Usage",
+    "metering",
+    "notify",
+    "redaction",
+    "replay",
+    "retention",
+    "subjects",
+]
+
+T = TypeVar("T")
+logger = logging.getLogger("lockstep.notify")
+
+
+class Port(Generic[T]):
+    """One socket with one implementation for the process; threads and tasks share it."""
+
+    def __init__(self, name: str, null: T) -> None:
+        self.name = name
+        self._null = self._current = null
+
+    def get(self) -> T:
+        """The registered implementation, or the null one. Ask at each use, do not keep it."""
+        return self._current
+
+    def register(self, implementation: T) -> None:
+        """Fill the port, from ``AppConfig.ready``. Registering the same object again is fine.
+
+        Raises:
+            PortError: another implementation is registered.
+        """
+        if self._current not in (self._null, implementation):
+            taken, new = type(self._current).__qualname__, type(implementation).__qualname__
+            raise PortError(
+                f"The port {self.name!r} is served by {taken}; {new} cannot serve it too.", port=self.name
+            )
+        self._current = implementation
+
+    def reset(self) -> None:
+        """Back to the null implementation."""
+        self._current = self._null
+
+    @contextmanager
+    def override(self, implementation: T) -> Iterator[T]:
+        """Another implementation for a block, in every thread of the process."""
+        before, self._current = self._current, implementation
+        try:
+            yield implementation
+        finally:
+            self._current = before
+
+
+class Registry(Generic[T]):
+    """Entries that many apps declare, keyed by a name such as a model label, kept in order."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._entries: dict[str, T] = {}
+
+    def register(self, key: str, entry: T) -> None:
+        """Add an entry. The same entry twice is fine.
+
+        Raises:
+            PortError: the key has a different entry.
+        """
+        if self._entries.setdefault(key, entry) != entry:
+            raise PortError(
+                f"{key!r} is registered twice in {self.name!r}, differently.", port=self.name, key=key
+            )
+
+    def get(self) -> Mapping[str, T]:
+        """A copy of all entries."""
+        return dict(self._entries)
+
+    def reset(self) -> None:
+        """Forget every entry."""
+        self._entries = {}
+
+    @contextmanager
+    def override(self, entries: Mapping[str, T] | None = None) -> Iterator[None]:
+        """Exactly these entries for a block; none when left out."""
+        before, self._entries = self._entries, dict(entries or {})
+        try:
+            yield
+        finally:
+            self._entries = before
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one paid or free call used; the caller fills it in while the call is measured."""
+
+    input_tokens: int | None = None
+    """Tokens that the model read, as billed; None when nobody counted."""
+    output_tokens: int | None = None
+    response_model: str = ""
+    """Model that answered, when the provider says so."""
+    items: int = 0
+    """Texts embedded or passages re-ranked."""
+
+
+class Metering(Protocol):
+    """Takes note of every call to a model. ``lockstep.llm`` registers its ledger here."""
+
+    def measure(
+        self, *, operation: str, provider: str, model: str, feature: str | None = None
+    ) -> AbstractContextManager[Usage]:
+        """Surround one attempt. An exception that leaves the block is the attempt's outcome.
+
+        Args:
+            operation: by the OpenTelemetry GenAI names: ``embeddings``, ``chat``; or ``rerank``.
+            provider: ``openai``, ``onnx`` …
+            feature: name of the capability that pays; None when the context names none.
+        """
+
+
+class NoMetering:
+    @contextmanager
+    def measure(
+        self, *, operation: str, provider: str, model: str, feature: str | None = None
+    ) -> Iterator[Usage]:
+        yield Usage()
+
+
+class Redaction(Protocol):
+    """Makes the copy of a text that may leave for logs, traces and exporters."""
+
+    def redact(self, text: str, *, feature: str | None = None) -> str: ...
+
+
+class NoRedaction:
+    def redact(self, text: str, *, feature: str | None = None) -> str:
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message to people: an alert, a review that waits, a job that failed."""
+
+    topic: str
+    """Dotted name of the kind: ``budgets.threshold``."""
+    subject: str
+    body: str = ""
+    severity: str = "info"
+    """info, warning, error or critical."""
+    dedup_key: str = ""
+    """Notices with the same key are one incident."""
+    resolves: bool = False
+    """True closes the incident of ``dedup_key``."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Notify(Protocol):
+    """Hands a notice to people; joins the caller's transaction where it can."""
+
+    def send(self, notice: Notice) -> None: ...
+
+
+class LogNotices:
+    """Nobody delivers: the topic at least reaches the log (the text does not, it may be personal)."""
+
+    def send(self, notice: Notice) -> None:
+        logger.warning("Notice %s (%s) has no delivery configured.", notice.topic, notice.severity)
+
+
+class Replay(Protocol):
+    """Asked before a call leaves; may answer from a recording instead."""
+
+    def answer(self, *, operation: str, digest: str) -> Any | None:
+        """The recorded answer to the request with this digest; None lets the call go out."""
+
+
+class NoReplay:
+    def answer(self, *, operation: str, digest: str) -> Any | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """A table that holds content for a limited time."""
+
+    model: str
+    """Label of the model, ``app_label.ModelName``."""
+    content: tuple[str, ...]
+    """Fields with content; the rest of the row may stay."""
+    expires_at: str = "expires_at"
+    """Field with the time after which nobody may read the content."""
+    keep: timedelta | None = None
+    """Default lifetime; None means for as long as the row that owns it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A table that says something about a person."""
+
+    model: str
+    """Label of the model, ``app_label.ModelName``."""
+    person: str
+    """Lookup from the row to the person's key: ``user_id``, ``order__customer_id``."""
+    fields: tuple[str, ...] = ()
+    """Fields to export and to erase; empty means the whole row."""
+
+
+metering: Port[Metering] = Port("metering", NoMetering())
+redaction: Port[Redaction] = Port("redaction", NoRedaction())
+notify: Port[Notify] = Port("notify", LogNotices())
+replay: Port[Replay] = Port("replay", NoReplay())
+retention: Registry[Retained] = Registry("retention")
+subjects: Registry[Subject] = Registry("subjects")
