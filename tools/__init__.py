@@ -1,0 +1,1 @@
+"""What the commands in ``bin/`` run. No part of the installed package."""
