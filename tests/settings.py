@@ -1,0 +1,31 @@
+"""The project that the tests run in. ``DATABASE_URL`` names its PostgreSQL; bin/test sets it."""
+
+import os
+
+from psycopg.conninfo import conninfo_to_dict
+
+_database = conninfo_to_dict(os.environ.get("DATABASE_URL") or "postgresql:///lockstep")
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": _database.pop("dbname", "lockstep"),
+        "USER": _database.pop("user", ""),
+        "PASSWORD": _database.pop("password", ""),
+        "HOST": _database.pop("host", ""),
+        "PORT": _database.pop("port", ""),
+        "OPTIONS": _database,
+    }
+}
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "lockstep.core",
+    "lockstep.search",
+    "tests.testapp",
+]
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+SECRET_KEY = "for tests only"
+USE_TZ = True

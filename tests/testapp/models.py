@@ -1,0 +1,1 @@
+"""Models as a user of the package would write them."""
