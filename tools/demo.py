@@ -1,7 +1,8 @@
 """``bin/demo``: the demo shop on a PostgreSQL of its own, from nothing to a page in the browser.
 
-The project in ``demo/`` gives the commands ``migrate``, ``load_shop`` (content, with progress; quick when it is
-there) and ``check_demo URL`` (named hits on the running site), and ``demo/tour.txt``: what to look at, ``{url}``.
+The project in ``demo/`` gives the commands ``migrate``, ``load_shop`` (content, with progress; quick when it
+is there) and ``check_demo URL`` (named hits on the running site), and ``demo/tour.txt``, what to look at, in
+which ``{url}`` is the address.
 """
 
 import argparse
@@ -112,9 +113,7 @@ def use_demo_project(database_url: str) -> None:
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="bin/demo", description="The demo shop of django-lockstep.")
-    parser.add_argument(
-        "--check", action="store_true", help="prove on a free port that it answers, then end"
-    )
+    parser.add_argument("--check", action="store_true", help="prove on a free port that it answers, then end")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="8000, or the next free one")
     parser.add_argument("--no-open", action="store_true", help="do not open a browser")
     parser.add_argument("--reset", action="store_true", help="empty the demo's database first")
