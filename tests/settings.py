@@ -21,6 +21,7 @@ DATABASES = {
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.postgres",
     "lockstep.core",
     "lockstep.search",
     "tests.testapp",
@@ -29,3 +30,11 @@ INSTALLED_APPS = [
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SECRET_KEY = "for tests only"
 USE_TZ = True
+
+LOCKSTEP = {
+    "search": {
+        "embedders": {
+            "default": {"BACKEND": "lockstep.search.embedders.hashing.Hashing", "OPTIONS": {"dimensions": 64}},
+        },
+    },
+}

@@ -1,0 +1,4 @@
+"""Production AI inside Django.
+
+Each app stands alone; install the ones you use: ``lockstep.core`` and ``lockstep.search``.
+"""

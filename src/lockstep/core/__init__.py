@@ -1,0 +1,1 @@
+"""What every other app stands on: settings, errors, context, features, checks and the ports."""

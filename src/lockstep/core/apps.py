@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import Tags, register
+from django.db.models.signals import post_migrate
+from django.utils.module_loading import autodiscover_modules
+
+
+class CoreConfig(AppConfig):
+    name = "lockstep.core"
+    label = "lockstep_core"
+    verbose_name = "Lockstep"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from lockstep.core.checks import check_settings
+
+        autodiscover_modules("features")
+        register(check_settings, "lockstep", Tags.compatibility)
+        post_migrate.connect(sync_features, sender=self, dispatch_uid="lockstep_core.sync_features")
+
+
+def sync_features(*, using: str, apps: Any, **_: Any) -> None:
+    """Bring the feature table in line with the code, the way permissions are after migrate."""
+    from django.db import router
+
+    from lockstep.core.features import declared
+    from lockstep.core.models import Feature
+
+    try:
+        apps.get_model("lockstep_core", "Feature")
+    except LookupError:  # migrated back to zero
+        return
+    if router.allow_migrate_model(using, Feature):
+        Feature.objects.using(using).sync(declared())

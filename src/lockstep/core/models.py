@@ -1,0 +1,35 @@
+"""The table that features are synced to, so that the admin can hang budgets and switches on them."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from lockstep.core.features import FeatureSpec
+
+
+class FeatureQuerySet(models.QuerySet["Feature"]):
+    def sync(self, specs: list[FeatureSpec]) -> None:
+        """Write what the code declares; mark as withdrawn what it no longer does. Nothing is deleted."""
+        for spec in specs:
+            values = {"owner": spec.owner, "model": spec.model, "prompt": spec.prompt}
+            values |= {"data_class": spec.data_class, "declared": True}
+            self.update_or_create(name=spec.name, defaults=values | {"endpoints": list(spec.endpoints)})
+        self.exclude(name__in=[spec.name for spec in specs]).update(declared=False)
+
+
+class Feature(models.Model):
+    """An AI capability of the product. The code declares it; this row is its shadow."""
+
+    name = models.CharField(max_length=100, primary_key=True)
+    owner = models.CharField(max_length=200, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    prompt = models.CharField(max_length=200, blank=True)
+    endpoints = models.JSONField(default=list, blank=True)
+    data_class = models.CharField(max_length=20)
+    declared = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = FeatureQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.name

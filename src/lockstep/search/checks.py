@@ -1,0 +1,168 @@
+"""System checks of search. Each id has a heading in docs/reference/checks.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import connections
+
+from lockstep.core.exceptions import LockstepError
+from lockstep.search.conf import settings
+from lockstep.search.ddl import name
+from lockstep.search.index import SearchIndex, all_indexes
+
+__all__ = ["check_database", "check_declarations"]
+
+MINIMUM_PGVECTOR = (0, 8, 0)
+ADVISED_PGVECTOR = (0, 8, 4)
+MINIMUM_POSTGRES = 160000
+
+
+def check_declarations(**_: Any) -> list[CheckMessage]:
+    """E001 to W004: what the declarations of the indexes say, without a database."""
+    return [message for index in all_indexes() for message in _check_declaration(index)]
+
+
+def _check_declaration(index: SearchIndex) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if index.embedder_alias not in settings().embedders:
+        from lockstep.core.conf import nearest
+
+        found.append(
+            Error(
+                f"{index.label} names the embedder {index.embedder_alias!r}, which LOCKSTEP does not have.",
+                hint=nearest(index.embedder_alias, set(settings().embedders)),
+                obj=index.model,
+                id="lockstep_search.E001",
+            )
+        )
+        return found
+    if index.strict:
+        found += _check_strict(index)
+    return found
+
+
+def _check_strict(index: SearchIndex) -> list[CheckMessage]:
+    from lockstep.search.writes import InStepMixin
+
+    found: list[CheckMessage] = []
+    manager = index.model._default_manager
+    if not issubclass(getattr(manager, "_queryset_class", object), InStepMixin):
+        found.append(
+            Error(
+                f"{index.model._meta.label} has a strict index, but bulk writes through its manager do not embed.",
+                hint="Give it `objects = SearchQuerySet.as_manager()`, or a queryset that inherits from SearchQuerySet.",
+                obj=index.model,
+                id="lockstep_search.E002",
+            )
+        )
+    atomic = any(database.get("ATOMIC_REQUESTS") for database in django_settings.DATABASES.values())
+    try:
+        remote = index.embedder.remote
+    except (LockstepError, ImportError, TypeError, ValueError) as error:
+        return [*found, Error(str(error), obj=index.model, id="lockstep_search.E003",
+                              hint="See docs/howto/embedders.md.")]  # fmt: skip
+    if atomic and remote:
+        found.append(
+            Warning(
+                f"{index.label} is strict with a remote embedder, and ATOMIC_REQUESTS is on: each save waits for the"
+                f" network with a transaction open, up to {settings().atomic_timeout_s} s.",
+                hint='Call prepare() before the transaction, mark the view non_atomic_requests, or use mode="deferred".',
+                obj=index.model,
+                id="lockstep_search.W004",
+            )
+        )
+    return found
+
+
+def check_database(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
+    """E010 to W014: versions, tables and keys of each database that holds indexed models."""
+    found: list[CheckMessage] = []
+    for using in databases or []:
+        connection = connections[using]
+        if connection.vendor == "postgresql":
+            tables = set(connection.introspection.table_names())
+            present = [index for index in all_indexes() if index.chunk_table in tables]
+            if present:
+                found += _check_versions(connection)
+                found += [message for index in present for message in _check_index(index, using)]
+    return found
+
+
+def _check_versions(connection: Any) -> list[CheckMessage]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+        row = cursor.fetchone()
+    database = connection.settings_dict["NAME"]
+    if row is None:
+        return [
+            Error(
+                f"pgvector is not installed in the database {database!r}.",
+                hint="It is not a trusted extension. As a superuser in that database: CREATE EXTENSION vector;",
+                id="lockstep_search.E010",
+            )
+        ]
+    found: list[CheckMessage] = []
+    version = tuple(int(part) for part in row[0].split(".")[:3] if part.isdigit())
+    if version < MINIMUM_PGVECTOR:
+        found.append(
+            Error(
+                f"pgvector {row[0]} in {database!r} has no iterative scans: filtered searches would come back short.",
+                hint="Install pgvector 0.8.4 or later, then: ALTER EXTENSION vector UPDATE;",
+                id="lockstep_search.E011",
+            )
+        )
+    elif version < ADVISED_PGVECTOR:
+        found.append(
+            Warning(
+                f"pgvector {row[0]} in {database!r} can corrupt HNSW indexes on vacuum (mended in 0.8.3 and 0.8.4).",
+                hint="Install pgvector 0.8.4 or later, then: ALTER EXTENSION vector UPDATE;",
+                id="lockstep_search.W011",
+            )
+        )
+    if connection.pg_version < MINIMUM_POSTGRES:
+        found.append(
+            Error(
+                f"PostgreSQL {connection.pg_version // 10000} serves {database!r}; 16 is the oldest that works.",
+                hint="Upgrade PostgreSQL.",
+                id="lockstep_search.E012",
+            )
+        )
+    return found
+
+
+def _check_index(index: SearchIndex, using: str) -> list[CheckMessage]:
+    from lockstep.search.spaces import active, has_vector_index
+
+    found: list[CheckMessage] = []
+    command = f"manage.py lockstep_reembed {index.label}"
+    try:
+        space = active(index, using)
+    except LockstepError as error:
+        return [Error(str(error), obj=index.model, id="lockstep_search.E013", hint="See docs/reference/checks.md.")]
+    if not has_vector_index(space, using):
+        found.append(
+            Warning(
+                f"{index.label} has no valid vector index on {using!r}: dense search reads every vector.",
+                hint=f"Run: {command}",
+                obj=index.model,
+                id="lockstep_search.W013",
+            )
+        )
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass(%s) AND conname = %s AND NOT convalidated",
+            [name(index.table), f"{index.slug}_embedded"],
+        )
+        if cursor.fetchone()[0]:
+            found.append(
+                Warning(
+                    f"Rows of {index.model._meta.label} from before the index may have no embedding yet.",
+                    hint=f"Run: {command}",
+                    obj=index.model,
+                    id="lockstep_search.W014",
+                )
+            )
+    return found
