@@ -136,7 +136,7 @@ BEGIN
   IF reworded THEN
     DELETE FROM %(manifest)s WHERE record_id = NEW.{pk} AND digest <> NEW.{digest};
     IF {queue} THEN
-      INSERT INTO %(pending)s (record_id) VALUES (NEW.{pk})
+      INSERT INTO %(pending)s (record_id, queued_at) VALUES (NEW.{pk}, now())
       ON CONFLICT (record_id) DO UPDATE SET queued_at = now(), not_before = now(), attempts = 0, error = '';
     END IF;
   END IF;

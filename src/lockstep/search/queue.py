@@ -57,7 +57,7 @@ def enqueue(index: SearchIndex, using: str) -> int:
         cursor.execute(
             f"INSERT INTO {name(index.pending_table)} (record_id) SELECT r.{name(index.pk_column)} {_behind(index)}"
             " ON CONFLICT (record_id) DO NOTHING",
-            [index.recipe],
+            [index.recipe, index.space(using).id],
         )
         return int(cursor.rowcount)
 
@@ -69,6 +69,7 @@ def _behind(index: SearchIndex) -> str:
         f" LEFT JOIN {name(index.manifest_table)} m ON m.record_id = r.{pk} AND m.digest = r.{digest}"
         f" LEFT JOIN {name(index.document_table)} d ON d.record_id = r.{pk}"
         f" WHERE r.{digest} IS NULL OR m.record_id IS NULL OR d.recipe IS DISTINCT FROM %s"
+        " OR m.space_id IS DISTINCT FROM %s"
     )
 
 
@@ -186,6 +187,11 @@ def _enrol(index: SearchIndex, pks: list[Any], using: str) -> None:
             [prepared_pks(index, pks, using), index.recipe],
         )
         cursor.execute("SELECT set_config(%s, 'off', true)", [f"lockstep.{index.slug}"])
+        cursor.execute(  # embedded, but in a space that was replaced
+            f"DELETE FROM {name(index.manifest_table)} WHERE record_id = ANY(%s::{pk_type(index, using)}[])"
+            " AND space_id IS DISTINCT FROM %s",
+            [prepared_pks(index, pks, using), index.space(using).id],
+        )
 
 
 def _dismiss(index: SearchIndex, pks: list[Any], using: str) -> None:

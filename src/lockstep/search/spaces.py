@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lockstep.search.embedders.base import Embedder
     from lockstep.search.index import SearchIndex
 
-__all__ = ["SpaceInfo", "active", "build_vector_index", "ensure", "ensure_all", "forget", "has_vector_index"]
+__all__ = ["SpaceInfo", "active", "build_vector_index", "drop_retired", "ensure", "ensure_all", "forget", "has_vector_index", "replace"]
 
 logger = logging.getLogger("lockstep.search")
 
@@ -107,6 +107,35 @@ def ensure(index: SearchIndex, using: str) -> SpaceInfo:
             _create_table(index, table, embedder.dimensions, cursor)
         row, _ = Space.objects.using(using).get_or_create(index=index.label, key=key, defaults=values)
     return _info(row)
+
+
+def replace(index: SearchIndex, using: str) -> SpaceInfo:
+    """Make the space that the settings name the active one, in place of another model's.
+
+    The dense leg then finds only what ``lockstep_reembed`` has embedded anew; the other legs are not
+    concerned. The old vectors go with ``drop_retired`` once all records have new ones.
+    """
+    with transaction.atomic(using=using):
+        key = space_key(index.embedder)
+        old = Space.objects.using(using).filter(index=index.label, state=Space.State.ACTIVE).exclude(key=key)
+        old.update(state=Space.State.RETIRED)
+        Space.objects.using(using).filter(index=index.label, key=key).delete()
+        made = ensure(index, using)
+    forget()
+    return made
+
+
+def drop_retired(index: SearchIndex, using: str) -> int:
+    """Drop the vectors of replaced models, unless records still lean on them. Returns: how many spaces."""
+    manifest = index.siblings.manifest._base_manager.using(using)
+    count = 0
+    for space in Space.objects.using(using).filter(index=index.label, state=Space.State.RETIRED):
+        if not manifest.filter(space_id=space.pk).exists():
+            with transaction.atomic(using=using), connections[using].cursor() as cursor:
+                cursor.execute(f"DROP TABLE IF EXISTS {name(space.table)}")
+                space.delete()
+            count += 1
+    return count
 
 
 def _create_table(index: SearchIndex, table: str, dimensions: int, cursor: Any) -> None:

@@ -89,12 +89,18 @@ def _warm_one(index: SearchIndex, instance: models.Model, using: str) -> None:
         instance.__dict__[f"_{index.slug}"] = (document, vectors)
 
 
+def _pk(index: SearchIndex, instance: models.Model) -> Any:
+    """The key in the index's own table: a child's link to it is set only after its parent is saved."""
+    return getattr(instance, index.model._meta.pk.attname)
+
+
 def _is_embedded(index: SearchIndex, instance: models.Model, document: Document, using: str) -> bool:
-    if instance._state.adding or instance.pk is None:
+    pk = _pk(index, instance)
+    if instance._state.adding or pk is None:
         return False
     sql = f"SELECT 1 FROM {name(index.manifest_table)} WHERE record_id = %s AND digest = %s"
     with connections[using].cursor() as cursor:
-        cursor.execute(sql, [prepared_pks(index, [instance.pk], using)[0], document.digest])
+        cursor.execute(sql, [prepared_pks(index, [pk], using)[0], document.digest])
         return cursor.fetchone() is not None
 
 
@@ -116,12 +122,13 @@ def _save_table(index: SearchIndex, original: Callable[..., bool]) -> Callable[.
         warmed = self.__dict__.pop(f"_{index.slug}", None)
         with transaction.atomic(using=using, savepoint=False):
             updated = original(self, *args)
+            pk = _pk(index, self)
             if warmed is None:
-                embed(index, [self.pk], using)
+                embed(index, [pk], using)
             else:
                 document, vectors = warmed
                 with given(vectors):
-                    settle(index, {self.pk: document}, using)
+                    settle(index, {pk: document}, using)
         return updated
 
     return _save_table

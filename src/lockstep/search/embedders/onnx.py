@@ -187,7 +187,9 @@ class OnnxEmbedder(BaseEmbedder):
     def _existing(self, name: str) -> Path:
         path = self.folder / name
         if not path.is_file():
-            raise EmbedderMisconfigured(f"There is no {name} in {self.folder}: folder= is the model's own folder.")
+            raise EmbedderMisconfigured(
+                f"There is no {name} in {self.folder}: folder= is the model's own folder."
+            )
         return path
 
     def _model_file(self) -> Path:
@@ -201,7 +203,9 @@ class OnnxEmbedder(BaseEmbedder):
         said = self._says("1_Pooling/config.json").get("word_embedding_dimension")
         size = said or self._says("config.json").get("hidden_size")
         if not isinstance(size, int):
-            raise EmbedderMisconfigured(f"{self.folder} does not say its dimensions: set OPTIONS['dimensions'].")
+            raise EmbedderMisconfigured(
+                f"{self.folder} does not say its dimensions: set OPTIONS['dimensions']."
+            )
         return size
 
     def _folder_max_tokens(self) -> int:
