@@ -40,7 +40,9 @@ class FeatureSpec:
         if not NAME.fullmatch(self.name) or len(self.name) > 100:
             raise FeatureError(f"{self.name!r} is no feature name: write it like 'support.answer'.")
         if self.data_class not in DATA_CLASSES:
-            raise FeatureError(f"{self.data_class!r} is no data class: take one of {', '.join(DATA_CLASSES)}.")
+            raise FeatureError(
+                f"{self.data_class!r} is no data class: take one of {', '.join(DATA_CLASSES)}."
+            )
 
 
 DATA_CLASSES = ("public", "internal", "personal", "special")
@@ -68,7 +70,9 @@ def spec(name: str) -> FeatureSpec:
     try:
         return _declared[name]
     except KeyError:
-        raise FeatureError(f"No feature {name!r} is declared. Declared: {', '.join(sorted(_declared)) or 'none'}.") from None
+        raise FeatureError(
+            f"No feature {name!r} is declared. Declared: {', '.join(sorted(_declared)) or 'none'}."
+        ) from None
 
 
 def declared() -> list[FeatureSpec]:

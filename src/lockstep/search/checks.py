@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings as django_settings
-from django.core.checks import CheckMessage, Error, Warning
+from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as Caution
 from django.db import connections
 
 from lockstep.core.exceptions import LockstepError
@@ -53,7 +54,7 @@ def _check_strict(index: SearchIndex) -> list[CheckMessage]:
         found.append(
             Error(
                 f"{index.model._meta.label} has a strict index, but bulk writes through its manager do not embed.",
-                hint="Give it `objects = SearchQuerySet.as_manager()`, or a queryset that inherits from SearchQuerySet.",
+                hint="Write `objects = SearchQuerySet.as_manager()`, or inherit your queryset from SearchQuerySet.",
                 obj=index.model,
                 id="lockstep_search.E002",
             )
@@ -66,10 +67,10 @@ def _check_strict(index: SearchIndex) -> list[CheckMessage]:
                               hint="See docs/howto/embedders.md.")]  # fmt: skip
     if atomic and remote:
         found.append(
-            Warning(
-                f"{index.label} is strict with a remote embedder, and ATOMIC_REQUESTS is on: each save waits for the"
+            Caution(
+                f"{index.label} is strict with a remote embedder, and ATOMIC_REQUESTS is on: a save waits for the"
                 f" network with a transaction open, up to {settings().atomic_timeout_s} s.",
-                hint='Call prepare() before the transaction, mark the view non_atomic_requests, or use mode="deferred".',
+                hint='Call prepare() before the transaction, mark the view non_atomic_requests, or take mode="deferred".',
                 obj=index.model,
                 id="lockstep_search.W004",
             )
@@ -116,7 +117,7 @@ def _check_versions(connection: Any) -> list[CheckMessage]:
         )
     elif version < ADVISED_PGVECTOR:
         found.append(
-            Warning(
+            Caution(
                 f"pgvector {row[0]} in {database!r} can corrupt HNSW indexes on vacuum (mended in 0.8.3 and 0.8.4).",
                 hint="Install pgvector 0.8.4 or later, then: ALTER EXTENSION vector UPDATE;",
                 id="lockstep_search.W011",
@@ -141,10 +142,14 @@ def _check_index(index: SearchIndex, using: str) -> list[CheckMessage]:
     try:
         space = active(index, using)
     except LockstepError as error:
-        return [Error(str(error), obj=index.model, id="lockstep_search.E013", hint="See docs/reference/checks.md.")]
+        return [
+            Error(
+                str(error), obj=index.model, id="lockstep_search.E013", hint="See docs/reference/checks.md."
+            )
+        ]
     if not has_vector_index(space, using):
         found.append(
-            Warning(
+            Caution(
                 f"{index.label} has no valid vector index on {using!r}: dense search reads every vector.",
                 hint=f"Run: {command}",
                 obj=index.model,
@@ -158,7 +163,7 @@ def _check_index(index: SearchIndex, using: str) -> list[CheckMessage]:
         )
         if cursor.fetchone()[0]:
             found.append(
-                Warning(
+                Caution(
                     f"Rows of {index.model._meta.label} from before the index may have no embedding yet.",
                     hint=f"Run: {command}",
                     obj=index.model,

@@ -41,7 +41,9 @@ class SearchSettings:
     def __post_init__(self) -> None:
         for alias, entry in self.embedders.items():
             if not isinstance(entry, Mapping) or not isinstance(entry.get("BACKEND"), str):
-                raise ValueError(f'embedders[{alias!r}] must be {{"BACKEND": "dotted.path", "OPTIONS": {{...}}}}.')
+                raise ValueError(
+                    f'embedders[{alias!r}] must be {{"BACKEND": "dotted.path", "OPTIONS": {{...}}}}.'
+                )
         for name in ("query_timeout_s", "write_timeout_s", "atomic_timeout_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be a positive number of seconds.")

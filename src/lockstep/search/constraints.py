@@ -99,7 +99,9 @@ class InStep(models.BaseConstraint):
         """Changes when records must be read again: other fields, weights, identifiers or configuration."""
         return ddl.recipe([self.text, self.context, self.identifiers, self.config])
 
-    def create_sql(self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None) -> None:  # type: ignore[override]
+    def create_sql(
+        self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None
+    ) -> None:  # type: ignore[override]
         """Queue the statements for the end of the migration."""
         assert schema_editor is not None
         if schema_editor.connection.vendor != "postgresql":
@@ -113,7 +115,9 @@ class InStep(models.BaseConstraint):
 
     constraint_sql = create_sql  # type: ignore[assignment]
 
-    def remove_sql(self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None) -> None:  # type: ignore[override]
+    def remove_sql(
+        self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None
+    ) -> None:  # type: ignore[override]
         assert schema_editor is not None
         if schema_editor.connection.vendor == "postgresql":
             for statement in ddl.drop(self.shape):
@@ -125,7 +129,18 @@ class InStep(models.BaseConstraint):
     def deconstruct(self) -> Any:
         path, args, kwargs = super().deconstruct()
         kwargs.pop("violation_error_message", None)
-        names = ("label", "record", "pk", "digest", "context", "tables", "text", "identifiers", "config", "strict")
+        names = (
+            "label",
+            "record",
+            "pk",
+            "digest",
+            "context",
+            "tables",
+            "text",
+            "identifiers",
+            "config",
+            "strict",
+        )
         return path, args, kwargs | {key: getattr(self, key) for key in names}
 
     def __eq__(self, other: object) -> bool:

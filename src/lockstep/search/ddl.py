@@ -81,7 +81,9 @@ def drop(shape: Shape) -> Iterator[str]:
 
 def _digest_function(shape: Shape) -> str:
     # Collation "C": under a case-insensitive one 'a' would count as unchanged when it becomes 'A'.
-    same = " AND ".join(f"{_text('NEW', c)} IS NOT DISTINCT FROM {_text('OLD', c)}" for c, _ in shape.rendered)
+    same = " AND ".join(
+        f"{_text('NEW', c)} IS NOT DISTINCT FROM {_text('OLD', c)}" for c, _ in shape.rendered
+    )
     values = ", ".join(f"NEW.{name(column)}::text" for column, _ in shape.rendered)
     digest = name(shape.digest)
     return f"""
@@ -148,7 +150,9 @@ def _declared(shape: Shape) -> str:
     """A text[] of the values that count whole: declared identifiers and the lines of the context."""
     single = ", ".join(f"NEW.{name(column)}::text" for column, is_array in shape.identifiers if not is_array)
     parts = [f"ARRAY[{single}]::text[]"]
-    parts += [f"coalesce(NEW.{name(column)}::text[], '{{}}')" for column, is_array in shape.identifiers if is_array]
+    parts += [
+        f"coalesce(NEW.{name(column)}::text[], '{{}}')" for column, is_array in shape.identifiers if is_array
+    ]
     if shape.context:
         parts.append(f"string_to_array(NEW.{name(shape.context)}, E'\\n')")
     return " || ".join(parts)

@@ -116,7 +116,9 @@ class SearchIndex:
 
     def _add_column(self, name: str, column: DigestField | ContextField) -> None:
         if any(field.name == name for field in self.model._meta.local_fields):
-            raise DeclarationError(f"{self.model._meta.label} already has a field {name!r}: name the index otherwise.")
+            raise DeclarationError(
+                f"{self.model._meta.label} already has a field {name!r}: name the index otherwise."
+            )
         self.model.add_to_class(name, column)  # type: ignore[attr-defined]
         column.index = self
 
@@ -297,7 +299,9 @@ class SearchIndex:
 
         return in_step(self, using)
 
-    def load(self, instances: Iterable[models.Model], *, batch_size: int | None = None, using: str | None = None) -> int:
+    def load(
+        self, instances: Iterable[models.Model], *, batch_size: int | None = None, using: str | None = None
+    ) -> int:
         """Insert any number of instances from an iterable, a batch a transaction, in flat memory.
 
         Returns: how many were inserted. On an error the batches before it stay.
@@ -332,11 +336,15 @@ def _storable(value: str | None, place: str) -> str | None:
     if value is None:
         return None
     if "\x00" in value:
-        raise TextError(f"{place} holds a NUL character at position {value.index(chr(0))}: PostgreSQL cannot store it.")
+        raise TextError(
+            f"{place} holds a NUL character at position {value.index(chr(0))}: PostgreSQL cannot store it."
+        )
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise TextError(f"{place} holds half a character (a lone surrogate) at position {error.start}.") from error
+        raise TextError(
+            f"{place} holds half a character (a lone surrogate) at position {error.start}."
+        ) from error
     return value
 
 

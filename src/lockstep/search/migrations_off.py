@@ -15,7 +15,10 @@ __all__ = ["prepare"]
 def prepare(*, using: str, **_: Any) -> None:
     """Create what migration 0001 and 0002 would have, where migrations of this app do not run."""
     connection = connections[using]
-    if connection.vendor != "postgresql" or MigrationLoader.migrations_module("lockstep_search")[0] is not None:
+    if (
+        connection.vendor != "postgresql"
+        or MigrationLoader.migrations_module("lockstep_search")[0] is not None
+    ):
         return
     with connection.cursor() as cursor:
         cursor.execute("CREATE EXTENSION IF NOT EXISTS vector")

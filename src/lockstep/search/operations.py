@@ -7,7 +7,6 @@ from typing import Any
 from django.apps import apps as installed
 from django.db import DatabaseError
 from django.db.migrations.operations.base import Operation
-
 from pgvector.django import VectorExtension
 
 __all__ = ["EmbedRecords", "PgVector"]

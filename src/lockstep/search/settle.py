@@ -134,12 +134,20 @@ SELECT record_id FROM present"""
 
 
 def _arrays(
-    index: SearchIndex, documents: Mapping[Any, Document], splits: Mapping[Any, Split], packed: Mapping[Any, bytes], using: str
+    index: SearchIndex,
+    documents: Mapping[Any, Document],
+    splits: Mapping[Any, Split],
+    packed: Mapping[Any, bytes],
+    using: str,
 ) -> list[list[Any]]:
     pks = list(documents)
     prepared = dict(zip(pks, prepared_pks(index, pks, using), strict=True))
     literals = {key: literal(vector) for key, vector in packed.items()}
-    passages = [(prepared[pk], p.no, p.start, p.end, p.key, literals[p.key]) for pk in pks for p in splits[pk].passages]
+    passages = [
+        (prepared[pk], p.no, p.start, p.end, p.key, literals[p.key])
+        for pk in pks
+        for p in splits[pk].passages
+    ]
     columns = [list(column) for column in zip(*passages, strict=True)] or [[] for _ in range(6)]
     return [
         list(prepared.values()),
@@ -160,5 +168,3 @@ def pk_type(index: SearchIndex, using: str) -> str:
 def prepared_pks(index: SearchIndex, pks: Iterable[Any], using: str) -> list[Any]:
     field = index.model._meta.pk
     return [field.get_db_prep_value(pk, connections[using]) for pk in pks]
-
-

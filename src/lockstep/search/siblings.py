@@ -93,9 +93,7 @@ def _manifest_fields(index: SearchIndex) -> dict[str, Any]:
         "chunks": models.IntegerField(),
         "truncated": models.BooleanField(default=False),
         "embedded_at": models.DateTimeField(db_default=Now()),
-        "space": models.ForeignKey(
-            "lockstep_search.Space", null=True, db_index=False, **_unmanaged_link()
-        ),
+        "space": models.ForeignKey("lockstep_search.Space", null=True, db_index=False, **_unmanaged_link()),
     }
 
 

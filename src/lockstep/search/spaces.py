@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from lockstep.search.embedders.base import Embedder
     from lockstep.search.index import SearchIndex
 
-__all__ = ["SpaceInfo", "active", "build_vector_index", "drop_retired", "ensure", "ensure_all", "forget", "has_vector_index", "replace"]
+__all__ = [
+    "SpaceInfo",
+    "active",
+    "build_vector_index",
+    "drop_retired",
+    "ensure",
+    "ensure_all",
+    "forget",
+    "has_vector_index",
+    "replace",
+]
 
 logger = logging.getLogger("lockstep.search")
 
@@ -174,7 +184,8 @@ def has_vector_index(space: SpaceInfo, using: str) -> bool:
     """Whether the HNSW index exists and is valid (a killed CONCURRENTLY leaves an invalid one)."""
     with connections[using].cursor() as cursor:
         cursor.execute(
-            "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name(vector_index_name(space.table))]
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)",
+            [name(vector_index_name(space.table))],
         )
         row = cursor.fetchone()
     return bool(row and row[0])
@@ -188,13 +199,17 @@ def build_vector_index(space: SpaceInfo, using: str) -> None:
     connection = connections[using]
     concurrently = not connection.in_atomic_block
     with connection.cursor() as cursor:
-        cursor.execute(f"DROP INDEX {'CONCURRENTLY ' if concurrently else ''}IF EXISTS {name(vector_index_name(space.table))}")
+        cursor.execute(
+            f"DROP INDEX {'CONCURRENTLY ' if concurrently else ''}IF EXISTS {name(vector_index_name(space.table))}"
+        )
         try:
             cursor.execute(vector_index_sql(space.table, concurrently))
         except OperationalError as error:
             if not concurrently or "shared memory" not in str(error):
                 raise
-            logger.warning("Shared memory is too small for a parallel build of %s; building alone.", space.table)
+            logger.warning(
+                "Shared memory is too small for a parallel build of %s; building alone.", space.table
+            )
             cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name(vector_index_name(space.table))}")
             cursor.execute("SET max_parallel_maintenance_workers = 0")
             try:
@@ -213,7 +228,11 @@ def ensure_all(*, using: str, **_: Any) -> None:
         return
     tables = set(connection.introspection.table_names())
     for index in all_indexes():
-        if index.chunk_table in tables and Space._meta.db_table in tables and router.allow_migrate_model(using, index.model):
+        if (
+            index.chunk_table in tables
+            and Space._meta.db_table in tables
+            and router.allow_migrate_model(using, index.model)
+        ):
             try:
                 ensure(index, using)
             except LockstepError as error:

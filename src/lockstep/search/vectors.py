@@ -93,7 +93,9 @@ class _Memory:
 
 
 memory = _Memory()
-_given: ContextVar[Mapping[tuple[str, UUID], Packed] | None] = ContextVar("lockstep_given_vectors", default=None)
+_given: ContextVar[Mapping[tuple[str, UUID], Packed] | None] = ContextVar(
+    "lockstep_given_vectors", default=None
+)
 
 
 @contextmanager

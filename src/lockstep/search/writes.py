@@ -18,11 +18,10 @@ from django.db.models import ExpressionWrapper, F, Value
 from lockstep.search.conf import settings
 from lockstep.search.ddl import name
 from lockstep.search.index import SearchIndex, indexes_of
-from lockstep.search.settle import embed, pk_type, prepared_pks, settle, warm
+from lockstep.search.settle import embed, prepared_pks, settle, warm
 from lockstep.search.vectors import given
 
 if TYPE_CHECKING:
-    from uuid import UUID
 
     from lockstep.search.index import Document
 
@@ -117,7 +116,9 @@ def _save_table(index: SearchIndex, original: Callable[..., bool]) -> Callable[.
     ) -> bool:
         assert using is not None
         args = (raw, cls, force_insert, force_update, using, update_fields)
-        if cls is not index.model or not (index.strict and index.touches(update_fields) and on_postgres(using)):
+        if cls is not index.model or not (
+            index.strict and index.touches(update_fields) and on_postgres(using)
+        ):
             return original(self, *args)
         warmed = self.__dict__.pop(f"_{index.slug}", None)
         with transaction.atomic(using=using, savepoint=False):
@@ -180,7 +181,9 @@ def _take_queued(index: SearchIndex, using: str) -> list[Any]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def load(index: SearchIndex, instances: Iterable[models.Model], batch_size: int | None, using: str | None) -> int:
+def load(
+    index: SearchIndex, instances: Iterable[models.Model], batch_size: int | None, using: str | None
+) -> int:
     """See ``SearchIndex.load``."""
     from lockstep.search.querysets import SearchQuerySet
 
@@ -306,7 +309,9 @@ class InStepMixin(models.QuerySet[M]):
         for index in self._contexts_of(names, using):
             index.touch(index.model._base_manager.using(using).filter(pk__in=pks))
 
-    def _future_documents(self, index: SearchIndex, changes: Mapping[str, Any], using: str) -> Iterator[Document]:
+    def _future_documents(
+        self, index: SearchIndex, changes: Mapping[str, Any], using: str
+    ) -> Iterator[Document]:
         """What these records will say after ``update(**changes)``, as far as a query can tell."""
         model_fields = {name: self.model._meta.get_field(name) for name in index.text_names}
         expressions = {}
@@ -314,7 +319,9 @@ class InStepMixin(models.QuerySet[M]):
             value = changes.get(field_name, F(field_name))
             if not hasattr(value, "resolve_expression"):
                 value = Value(value, output_field=field)
-            expressions[f"_{index.slug}_{position}"] = ExpressionWrapper(value, output_field=models.TextField())
+            expressions[f"_{index.slug}_{position}"] = ExpressionWrapper(
+                value, output_field=models.TextField()
+            )
         rows = self.using(using).order_by().annotate(**expressions).values_list(*expressions)
         for row in rows.iterator(chunk_size=settings().batch_size):
             yield SearchIndex.render(row)
@@ -345,5 +352,3 @@ def _standing_aside(strict: list[SearchIndex]) -> Iterator[None]:
 def on_postgres(using: str) -> bool:
     """Other databases of a project are left alone."""
     return connections[using].vendor == "postgresql"
-
-

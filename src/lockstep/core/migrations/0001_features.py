@@ -4,24 +4,22 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Feature',
+            name="Feature",
             fields=[
-                ('name', models.CharField(max_length=100, primary_key=True, serialize=False)),
-                ('owner', models.CharField(blank=True, max_length=200)),
-                ('model', models.CharField(blank=True, max_length=200)),
-                ('prompt', models.CharField(blank=True, max_length=200)),
-                ('endpoints', models.JSONField(blank=True, default=list)),
-                ('data_class', models.CharField(max_length=20)),
-                ('declared', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("name", models.CharField(max_length=100, primary_key=True, serialize=False)),
+                ("owner", models.CharField(blank=True, max_length=200)),
+                ("model", models.CharField(blank=True, max_length=200)),
+                ("prompt", models.CharField(blank=True, max_length=200)),
+                ("endpoints", models.JSONField(blank=True, default=list)),
+                ("data_class", models.CharField(max_length=20)),
+                ("declared", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
     ]

@@ -13,7 +13,9 @@ from lockstep.search.index import SearchIndex, all_indexes
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("indexes", nargs="*", metavar="app.Model.attribute", help="Which indexes; all when none.")
+    parser.add_argument(
+        "indexes", nargs="*", metavar="app.Model.attribute", help="Which indexes; all when none."
+    )
     parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="Alias of the database.")
 
 
@@ -32,7 +34,9 @@ def chosen(options: dict[str, Any]) -> list[SearchIndex]:
 
 def _matching(wanted: str, known: dict[str, SearchIndex]) -> list[SearchIndex]:
     lowered = wanted.lower()
-    found = [index for label, index in known.items() if label == lowered or label.rsplit(".", 1)[0] == lowered]
+    found = [
+        index for label, index in known.items() if label == lowered or label.rsplit(".", 1)[0] == lowered
+    ]
     if not found:
         raise CommandError(f"No index {wanted!r}. {nearest(lowered, set(known))}")
     return found

@@ -23,9 +23,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_arguments(parser)
-        parser.add_argument("--follow", action="store_true", help="Keep going and embed what is written from now on.")
-        parser.add_argument("--poll-s", type=float, default=0.5, help="Seconds between looks while following.")
-        parser.add_argument("--stats-s", type=float, default=300, help="Seconds between word counts while following.")
+        parser.add_argument(
+            "--follow", action="store_true", help="Keep going and embed what is written from now on."
+        )
+        parser.add_argument(
+            "--poll-s", type=float, default=0.5, help="Seconds between looks while following."
+        )
+        parser.add_argument(
+            "--stats-s", type=float, default=300, help="Seconds between word counts while following."
+        )
         parser.add_argument("--batch-size", type=int, help="Records embedded and committed together.")
         parser.add_argument(
             "--new-space",
@@ -76,7 +82,9 @@ class Command(BaseCommand):
         except ImportError:
             yield from self.with_lines(batches, total, label)
             return
-        with tqdm(total=total, desc=label, unit="rec", disable=self.quiet or not total, file=self.stderr) as bar:
+        with tqdm(
+            total=total, desc=label, unit="rec", disable=self.quiet or not total, file=self.stderr
+        ) as bar:
             for size in batches:
                 bar.update(size)
                 yield size
@@ -101,7 +109,9 @@ class Command(BaseCommand):
                 except SearchError as error:
                     self.stderr.write(f"{index.label}: {error} Trying again.")
                 except OperationalError as error:
-                    self.stderr.write(f"{index.label}: the database went away ({error}). Trying again.".replace("\n", " "))
+                    self.stderr.write(
+                        f"{index.label}: the database went away ({error}). Trying again.".replace("\n", " ")
+                    )
                     connections[using].close()
             if time.monotonic() - counted_at > stats_s:
                 for index in indexes:
