@@ -12,7 +12,7 @@ from django.db import connections
 from lockstep.core.exceptions import LockstepError
 from lockstep.search.conf import settings
 from lockstep.search.ddl import name
-from lockstep.search.index import SearchIndex, all_indexes
+from lockstep.search.declaration import Declaration, all_indexes
 
 __all__ = ["check_database", "check_declarations"]
 
@@ -26,7 +26,7 @@ def check_declarations(**_: Any) -> list[CheckMessage]:
     return [message for index in all_indexes() for message in _check_declaration(index)]
 
 
-def _check_declaration(index: SearchIndex) -> list[CheckMessage]:
+def _check_declaration(index: Declaration) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     if index.embedder_alias not in settings().embedders:
         from lockstep.core.conf import nearest
@@ -45,7 +45,7 @@ def _check_declaration(index: SearchIndex) -> list[CheckMessage]:
     return found
 
 
-def _check_strict(index: SearchIndex) -> list[CheckMessage]:
+def _check_strict(index: Declaration) -> list[CheckMessage]:
     from lockstep.search.writes import InStepMixin
 
     found: list[CheckMessage] = []
@@ -70,7 +70,7 @@ def _check_strict(index: SearchIndex) -> list[CheckMessage]:
             Caution(
                 f"{index.label} is strict with a remote embedder, and ATOMIC_REQUESTS is on: a save waits for the"
                 f" network with a transaction open, up to {settings().atomic_timeout_s} s.",
-                hint='Call prepare() before the transaction, mark the view non_atomic_requests, or take mode="deferred".',
+                hint="Call prepare() before the transaction, mark the view non_atomic_requests, or defer.",
                 obj=index.model,
                 id="lockstep_search.W004",
             )
@@ -134,7 +134,7 @@ def _check_versions(connection: Any) -> list[CheckMessage]:
     return found
 
 
-def _check_index(index: SearchIndex, using: str) -> list[CheckMessage]:
+def _check_index(index: Declaration, using: str) -> list[CheckMessage]:
     from lockstep.search.spaces import active, has_vector_index
 
     found: list[CheckMessage] = []
@@ -142,9 +142,10 @@ def _check_index(index: SearchIndex, using: str) -> list[CheckMessage]:
     try:
         space = active(index, using)
     except LockstepError as error:
+        # A warning: an error here would keep `migrate` from running, which may be what mends it.
         return [
-            Error(
-                str(error), obj=index.model, id="lockstep_search.E013", hint="See docs/reference/checks.md."
+            Caution(
+                str(error), hint="See docs/howto/embedders.md.", obj=index.model, id="lockstep_search.W012"
             )
         ]
     if not has_vector_index(space, using):

@@ -13,7 +13,7 @@ from lockstep.search import ddl
 if TYPE_CHECKING:
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-    from lockstep.search.index import SearchIndex
+    from lockstep.search.declaration import Declaration
 
 __all__ = ["InStep"]
 
@@ -54,11 +54,8 @@ class InStep(models.BaseConstraint):
         self.strict = strict
 
     @classmethod
-    def of(cls, index: SearchIndex) -> InStep:
-        from lockstep.search.siblings import table_name
-
+    def of(cls, index: Declaration) -> InStep:
         meta = index.model._meta
-        base = f"{index.table}_{index.attname}"
         identifiers = [meta.get_field(name) for name in index.identifiers]
         return cls(
             name=index.slug,
@@ -67,7 +64,7 @@ class InStep(models.BaseConstraint):
             pk=index.pk_column,
             digest=index.columns([index.digest_name])[0],
             context=index.columns([index.context_name])[0] if index.context else None,
-            tables=[table_name(base, kind) for kind in ("document", "manifest", "pending")],
+            tables=[index.sibling_table(kind) for kind in ("document", "manifest", "pending")],
             text=list(zip(index.columns(index.text), index.text.values(), strict=True)),
             identifiers=[(field.column, isinstance(field, ArrayField)) for field in identifiers],  # type: ignore[union-attr]
             config=index.config,

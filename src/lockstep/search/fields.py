@@ -9,7 +9,7 @@ from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 
 if TYPE_CHECKING:
-    from lockstep.search.index import SearchIndex
+    from lockstep.search.declaration import Declaration
 
 __all__ = ["ContextField", "DigestField", "LexemesField"]
 
@@ -23,7 +23,7 @@ class DigestField(models.UUIDField):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs |= {"null": True, "blank": True, "editable": False, "serialize": False, "default": None}
         super().__init__(*args, **kwargs)
-        self.index: SearchIndex | None = None
+        self.index: Declaration | None = None
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
@@ -46,7 +46,7 @@ class ContextField(models.TextField):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs |= {"blank": True, "editable": False, "default": "", "db_default": ""}
         super().__init__(*args, **kwargs)
-        self.index: SearchIndex | None = None
+        self.index: Declaration | None = None
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()

@@ -52,7 +52,7 @@ class EmbedRecords(Operation):
         pass
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        from lockstep.search.index import indexes_of
+        from lockstep.search.declaration import indexes_of
         from lockstep.search.queue import stale_pks
 
         using = schema_editor.connection.alias

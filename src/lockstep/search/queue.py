@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, transaction
 
 from lockstep.search.ddl import name
+from lockstep.search.declaration import Declaration
 from lockstep.search.exceptions import SearchError
-from lockstep.search.index import SearchIndex
 from lockstep.search.settle import embed, pk_type, prepared_pks, warm
+from lockstep.search.spaces import active
 from lockstep.search.vectors import given
 
 if TYPE_CHECKING:
-    from lockstep.search.index import Document
+    from lockstep.search.declaration import Document
 
 __all__ = ["Backlog", "backlog", "enqueue", "stale_pks", "validate", "work_off"]
 
@@ -38,7 +39,7 @@ class Backlog:
     """Age of the oldest, in seconds."""
 
 
-def backlog(index: SearchIndex, using: str) -> Backlog:
+def backlog(index: Declaration, using: str) -> Backlog:
     with connections[using].cursor() as cursor:
         cursor.execute(
             "SELECT count(*), count(*) FILTER (WHERE attempts > 0),"
@@ -48,7 +49,7 @@ def backlog(index: SearchIndex, using: str) -> Backlog:
         return Backlog(*cursor.fetchone())
 
 
-def enqueue(index: SearchIndex, using: str) -> int:
+def enqueue(index: Declaration, using: str) -> int:
     """Queue every record that is not enrolled, not embedded, or was read under an older declaration.
 
     Returns: how many were added.
@@ -57,12 +58,12 @@ def enqueue(index: SearchIndex, using: str) -> int:
         cursor.execute(
             f"INSERT INTO {name(index.pending_table)} (record_id) SELECT r.{name(index.pk_column)} {_behind(index)}"
             " ON CONFLICT (record_id) DO NOTHING",
-            [index.recipe, index.space(using).id],
+            [index.recipe, active(index, using).id],
         )
         return int(cursor.rowcount)
 
 
-def _behind(index: SearchIndex) -> str:
+def _behind(index: Declaration) -> str:
     pk, digest = name(index.pk_column), name(index.digest_name)
     return (
         f"FROM {name(index.table)} r"
@@ -73,7 +74,7 @@ def _behind(index: SearchIndex) -> str:
     )
 
 
-def stale_pks(index: SearchIndex, using: str) -> list[Any]:
+def stale_pks(index: Declaration, using: str) -> list[Any]:
     """Primary keys of the enrolled records whose text is not embedded."""
     pk, digest = name(index.pk_column), name(index.digest_name)
     with connections[using].cursor() as cursor:
@@ -84,7 +85,7 @@ def stale_pks(index: SearchIndex, using: str) -> list[Any]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def work_off(index: SearchIndex, using: str, batch_size: int) -> Iterator[int]:
+def work_off(index: Declaration, using: str, batch_size: int) -> Iterator[int]:
     """Embed what waits, a batch a transaction, and yield the size of each batch.
 
     A batch is claimed with ``FOR UPDATE SKIP LOCKED`` on the queue alone: processes never take the same
@@ -107,7 +108,7 @@ def work_off(index: SearchIndex, using: str, batch_size: int) -> Iterator[int]:
             yield from _one_by_one(index, batch, using)
 
 
-def _try_batch(index: SearchIndex, batch: list[Any], using: str) -> SearchError | None:
+def _try_batch(index: Declaration, batch: list[Any], using: str) -> SearchError | None:
     try:
         with transaction.atomic(using=using):
             _renew(index, batch, using)
@@ -116,7 +117,7 @@ def _try_batch(index: SearchIndex, batch: list[Any], using: str) -> SearchError 
     return None
 
 
-def _one_by_one(index: SearchIndex, batch: list[Any], using: str) -> Iterator[int]:
+def _one_by_one(index: Declaration, batch: list[Any], using: str) -> Iterator[int]:
     """One record of the batch cannot be embedded: find it, so that it holds up no other."""
     for pk in batch:
         with transaction.atomic(using=using):
@@ -128,7 +129,7 @@ def _one_by_one(index: SearchIndex, batch: list[Any], using: str) -> Iterator[in
             _postpone(index, [pk], error, using)
 
 
-def _claim(index: SearchIndex, using: str, batch_size: int) -> list[Any]:
+def _claim(index: Declaration, using: str, batch_size: int) -> list[Any]:
     with connections[using].cursor() as cursor:
         cursor.execute(
             f"SELECT record_id FROM {name(index.pending_table)} WHERE not_before <= statement_timestamp()"
@@ -138,7 +139,7 @@ def _claim(index: SearchIndex, using: str, batch_size: int) -> list[Any]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def _postpone(index: SearchIndex, batch: list[Any], error: Exception, using: str) -> None:
+def _postpone(index: Declaration, batch: list[Any], error: Exception, using: str) -> None:
     with connections[using].cursor() as cursor:
         cursor.execute(
             f"UPDATE {name(index.pending_table)} SET attempts = attempts + 1, error = %s, not_before ="
@@ -148,7 +149,7 @@ def _postpone(index: SearchIndex, batch: list[Any], error: Exception, using: str
         )
 
 
-def _renew(index: SearchIndex, pks: list[Any], using: str) -> None:
+def _renew(index: Declaration, pks: list[Any], using: str) -> None:
     """Embed the records under the present declaration, enrolling those that are not yet.
 
     The model is called first, while no record is locked.
@@ -159,7 +160,7 @@ def _renew(index: SearchIndex, pks: list[Any], using: str) -> None:
     _dismiss(index, pks, using)
 
 
-def _read(index: SearchIndex, pks: list[Any], using: str) -> list[Document]:
+def _read(index: Declaration, pks: list[Any], using: str) -> list[Document]:
     columns = ", ".join(f"{name(column)}::text" for column in index.columns(index.text_names))
     with connections[using].cursor() as cursor:
         cursor.execute(
@@ -167,10 +168,10 @@ def _read(index: SearchIndex, pks: list[Any], using: str) -> list[Document]:
             f" WHERE {name(index.pk_column)} = ANY(%s::{pk_type(index, using)}[])",
             [prepared_pks(index, pks, using)],
         )
-        return [SearchIndex.render(row) for row in cursor.fetchall()]
+        return [Declaration.render(row) for row in cursor.fetchall()]
 
 
-def _enrol(index: SearchIndex, pks: list[Any], using: str) -> None:
+def _enrol(index: Declaration, pks: list[Any], using: str) -> None:
     """Have the triggers read these records again where they have not, or under an older declaration.
 
     Any other digest makes the trigger compute its own. Records that somebody is writing are left for later.
@@ -190,11 +191,11 @@ def _enrol(index: SearchIndex, pks: list[Any], using: str) -> None:
         cursor.execute(  # embedded, but in a space that was replaced
             f"DELETE FROM {name(index.manifest_table)} WHERE record_id = ANY(%s::{pk_type(index, using)}[])"
             " AND space_id IS DISTINCT FROM %s",
-            [prepared_pks(index, pks, using), index.space(using).id],
+            [prepared_pks(index, pks, using), active(index, using).id],
         )
 
 
-def _dismiss(index: SearchIndex, pks: list[Any], using: str) -> None:
+def _dismiss(index: Declaration, pks: list[Any], using: str) -> None:
     """Take out of the queue what is in step; look at the rest (somebody holds them) a second later."""
     pk, digest, pending = name(index.pk_column), name(index.digest_name), name(index.pending_table)
     mine = f"record_id = ANY(%s::{pk_type(index, using)}[])"
@@ -210,7 +211,7 @@ def _dismiss(index: SearchIndex, pks: list[Any], using: str) -> None:
         )
 
 
-def validate(index: SearchIndex, using: str) -> bool:
+def validate(index: Declaration, using: str) -> bool:
     """Have the database vouch for old records too, once all are embedded. No lock that blocks writes.
 
     Returns: whether the strict key is valid now.

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, transaction
 
 from lockstep.search.ddl import name
-from lockstep.search.index import SearchIndex
+from lockstep.search.declaration import Declaration
+from lockstep.search.spaces import active
 from lockstep.search.vectors import Split, literal, obtain, split
 
 if TYPE_CHECKING:
-    from lockstep.search.index import Document
+    from lockstep.search.declaration import Document
     from lockstep.search.spaces import SpaceInfo
 
 __all__ = ["embed", "pk_type", "prepared_pks", "read_stale", "settle", "warm"]
@@ -25,21 +26,21 @@ ROUNDS = 3
 
 
 def warm(
-    index: SearchIndex, documents: Iterable[Document], using: str, *, patient: bool = False
+    index: Declaration, documents: Iterable[Document], using: str, *, patient: bool = False
 ) -> dict[tuple[str, Any], bytes]:
     """Get the vectors of documents without writing anything, before a transaction opens.
 
     Args:
         patient: wait ``write_timeout_s`` even though a transaction is open (it holds no record).
     """
-    space = index.space(using)
+    space = active(index, using)
     texts: dict[Any, str] = {}
     for document in documents:
         texts |= split(index, document).texts
     return {(space.key, key): vector for key, vector in obtain(index, space, texts, using, patient).items()}
 
 
-def settle(index: SearchIndex, documents: Mapping[Any, Document], using: str) -> None:
+def settle(index: Declaration, documents: Mapping[Any, Document], using: str) -> None:
     """Embed freshly written records, given what Python believes their text to be.
 
     A record whose text is another (a trigger of the project changed it, somebody was faster) is read
@@ -52,7 +53,7 @@ def settle(index: SearchIndex, documents: Mapping[Any, Document], using: str) ->
         embed(index, [pk for pk in part if pk not in done], using)
 
 
-def embed(index: SearchIndex, pks: Iterable[Any], using: str | None = None) -> int:
+def embed(index: Declaration, pks: Iterable[Any], using: str | None = None) -> int:
     """Embed these records from their text in the database; those in step already cost one probe.
 
     Returns: how many were embedded.
@@ -69,7 +70,7 @@ def embed(index: SearchIndex, pks: Iterable[Any], using: str | None = None) -> i
     return count
 
 
-def read_stale(index: SearchIndex, pks: Sequence[Any], using: str) -> dict[Any, Document]:
+def read_stale(index: Declaration, pks: Sequence[Any], using: str) -> dict[Any, Document]:
     """The documents of those records that are enrolled and whose present text is not embedded."""
     columns = ", ".join(f"r.{name(column)}::text" for column in index.columns(index.text_names))
     pk, digest = name(index.pk_column), name(index.digest_name)
@@ -80,10 +81,10 @@ def read_stale(index: SearchIndex, pks: Sequence[Any], using: str) -> dict[Any, 
     )
     with connections[using].cursor() as cursor:
         cursor.execute(sql, [prepared_pks(index, pks, using)])
-        return {row[0]: SearchIndex.render(row[2:], digest=row[1]) for row in cursor.fetchall()}
+        return {row[0]: Declaration.render(row[2:], digest=row[1]) for row in cursor.fetchall()}
 
 
-def _write(index: SearchIndex, documents: Mapping[Any, Document], using: str) -> set[Any]:
+def _write(index: Declaration, documents: Mapping[Any, Document], using: str) -> set[Any]:
     """One statement: manifest, old vectors out, new vectors in, queue entry away.
 
     The join to the record's digest is the optimistic check: only records whose text is still the one that
@@ -93,7 +94,7 @@ def _write(index: SearchIndex, documents: Mapping[Any, Document], using: str) ->
     """
     if not documents:
         return set()
-    space = index.space(using)
+    space = active(index, using)
     splits = {pk: split(index, document) for pk, document in documents.items()}
     texts = {key: text for cut in splits.values() for key, text in cut.texts.items()}
     packed = obtain(index, space, texts, using)
@@ -102,7 +103,7 @@ def _write(index: SearchIndex, documents: Mapping[Any, Document], using: str) ->
         return {row[0] for row in cursor.fetchall()}
 
 
-def _statement(index: SearchIndex, space: SpaceInfo, using: str) -> str:
+def _statement(index: Declaration, space: SpaceInfo, using: str) -> str:
     key = pk_type(index, using)
     record, pk, digest = name(index.table), name(index.pk_column), name(index.digest_name)
     manifest, vectors_table = name(index.manifest_table), name(space.table)
@@ -134,7 +135,7 @@ SELECT record_id FROM present"""
 
 
 def _arrays(
-    index: SearchIndex,
+    index: Declaration,
     documents: Mapping[Any, Document],
     splits: Mapping[Any, Split],
     packed: Mapping[Any, bytes],
@@ -158,13 +159,13 @@ def _arrays(
     ]
 
 
-def pk_type(index: SearchIndex, using: str) -> str:
+def pk_type(index: Declaration, using: str) -> str:
     """The column type of the record's primary key, for casts."""
     kind = index.model._meta.pk.rel_db_type(connections[using])
     assert kind is not None
     return kind
 
 
-def prepared_pks(index: SearchIndex, pks: Iterable[Any], using: str) -> list[Any]:
+def prepared_pks(index: Declaration, pks: Iterable[Any], using: str) -> list[Any]:
     field = index.model._meta.pk
     return [field.get_db_prep_value(pk, connections[using]) for pk in pks]

@@ -9,19 +9,15 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.backends.utils import truncate_name
 from django.db.models.functions import Now
 
 from lockstep.search.constraints import InStep
 from lockstep.search.fields import LexemesField
 
 if TYPE_CHECKING:
-    from lockstep.search.index import SearchIndex
+    from lockstep.search.declaration import Declaration
 
-__all__ = ["Derived", "Siblings", "table_name"]
-
-#: Postgres' limit for names, less the room for ``_s`` and the key of a space.
-NAME_LENGTH = 53
+__all__ = ["Derived", "Siblings"]
 
 
 class Derived(models.Model):
@@ -48,7 +44,7 @@ class Siblings:
     """Records that wait for an embedding."""
 
     @classmethod
-    def make(cls, index: SearchIndex) -> Siblings:
+    def make(cls, index: Declaration) -> Siblings:
         return cls(
             document=_model(index, "document", _document_fields(index), _document_indexes(index)),
             manifest=_model(index, "manifest", _manifest_fields(index), constraints=[_embedded_once(index)]),
@@ -57,21 +53,16 @@ class Siblings:
         )
 
 
-def table_name(base: str, kind: str) -> str:
-    """``<record table>_<attribute>_<kind>``, shortened where Postgres would cut it."""
-    return truncate_name(f"{base}_{kind}", NAME_LENGTH)
-
-
 def _unmanaged_link() -> dict[str, Any]:
     """The database cascades; Django only needs to know which model must exist first."""
     return {"db_constraint": False, "on_delete": models.DO_NOTHING, "related_name": "+"}
 
 
-def _record(index: SearchIndex) -> models.OneToOneField[Any, Any]:
+def _record(index: Declaration) -> models.OneToOneField[Any, Any]:
     return models.OneToOneField(index.model, primary_key=True, **_unmanaged_link())
 
 
-def _document_fields(index: SearchIndex) -> dict[str, Any]:
+def _document_fields(index: Declaration) -> dict[str, Any]:
     return {
         "record": _record(index),
         "tsv": LexemesField(),
@@ -82,11 +73,11 @@ def _document_fields(index: SearchIndex) -> dict[str, Any]:
     }
 
 
-def _document_indexes(index: SearchIndex) -> list[models.Index]:
+def _document_indexes(index: Declaration) -> list[models.Index]:
     return [GinIndex(fields=[name], name=f"{index.slug}_{name}") for name in ("tsv", "ids", "grams")]
 
 
-def _manifest_fields(index: SearchIndex) -> dict[str, Any]:
+def _manifest_fields(index: Declaration) -> dict[str, Any]:
     return {
         "record": _record(index),
         "digest": models.UUIDField(),
@@ -97,11 +88,11 @@ def _manifest_fields(index: SearchIndex) -> dict[str, Any]:
     }
 
 
-def _embedded_once(index: SearchIndex) -> models.UniqueConstraint:
+def _embedded_once(index: Declaration) -> models.UniqueConstraint:
     return models.UniqueConstraint(fields=["record", "digest"], name=f"{index.slug}_manifest")
 
 
-def _pending_fields(index: SearchIndex) -> dict[str, Any]:
+def _pending_fields(index: Declaration) -> dict[str, Any]:
     return {
         "record": _record(index),
         "queued_at": models.DateTimeField(db_default=Now()),
@@ -111,7 +102,7 @@ def _pending_fields(index: SearchIndex) -> dict[str, Any]:
     }
 
 
-def _chunk_fields(index: SearchIndex) -> dict[str, Any]:
+def _chunk_fields(index: Declaration) -> dict[str, Any]:
     return {
         "id": models.BigAutoField(primary_key=True),
         "record": models.ForeignKey(index.model, db_index=False, **_unmanaged_link()),
@@ -124,7 +115,7 @@ def _chunk_fields(index: SearchIndex) -> dict[str, Any]:
 
 
 def _model(
-    index: SearchIndex,
+    index: Declaration,
     kind: str,
     fields: dict[str, Any],
     indexes: list[models.Index] | None = None,
@@ -135,7 +126,7 @@ def _model(
     options = {
         "app_label": meta.app_label,
         "apps": meta.apps,
-        "db_table": table_name(f"{meta.db_table}_{index.attname}", kind),
+        "db_table": index.sibling_table(kind),
         "default_permissions": (),
         "verbose_name": f"{meta.verbose_name} search {kind}",
         "indexes": indexes or [],

@@ -16,12 +16,13 @@ from django.db import OperationalError, connections, router, transaction
 from lockstep.core.exceptions import LockstepError
 from lockstep.search.chunking import CHUNKER
 from lockstep.search.ddl import VALIDATE_AT_ONCE, name
+from lockstep.search.declaration import all_indexes
 from lockstep.search.exceptions import SpaceError
 from lockstep.search.models import Space
 
 if TYPE_CHECKING:
+    from lockstep.search.declaration import Declaration
     from lockstep.search.embedders.base import Embedder
-    from lockstep.search.index import SearchIndex
 
 __all__ = [
     "SpaceInfo",
@@ -62,7 +63,7 @@ def space_key(embedder: Embedder) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
 
-def active(index: SearchIndex, using: str) -> SpaceInfo:
+def active(index: Declaration, using: str) -> SpaceInfo:
     """The space that searches read and writes fill; made on first use.
 
     Raises:
@@ -78,7 +79,8 @@ def active(index: SearchIndex, using: str) -> SpaceInfo:
     if found.key != space_key(index.embedder):
         raise SpaceError(
             f"The vectors of {index.label} were made by {found.model!r} ({found.dimensions} dimensions), but the"
-            f" embedder {index.embedder_alias!r} is now {index.embedder.model!r} ({index.embedder.dimensions})."
+            f" embedder {index.embedder_alias!r} is now {index.embedder.model!r} ({index.embedder.dimensions}), or"
+            f" another revision, prefix or chunker than the {CHUNKER} of this release."
             f" Put the old model back, or run: manage.py lockstep_reembed {index.label} --new-space",
             index=index.label,
         )
@@ -94,8 +96,8 @@ def forget() -> None:
     _known.clear()
 
 
-def ensure(index: SearchIndex, using: str) -> SpaceInfo:
-    """Make the space that the settings name, its table and its row, unless they exist; it becomes active."""
+def ensure(index: Declaration, using: str) -> SpaceInfo:
+    """Make the space that the settings name, its table and its row, unless the index has an active one."""
     embedder = index.embedder
     key = space_key(embedder)
     table = f"{index.chunk_table}_{key}"
@@ -112,14 +114,30 @@ def ensure(index: SearchIndex, using: str) -> SpaceInfo:
     }
     with transaction.atomic(using=using), connections[using].cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [table])
-        cursor.execute("SELECT to_regclass(%s) IS NULL", [name(table)])
-        if cursor.fetchone()[0]:
-            _create_table(index, table, embedder.dimensions, cursor)
-        row, _ = Space.objects.using(using).get_or_create(index=index.label, key=key, defaults=values)
+        row = _standing(index, using, cursor)
+        if row is None:
+            if not _exists(table, cursor):
+                _create_table(index, table, embedder.dimensions, cursor)
+            row, _ = Space.objects.using(using).update_or_create(index=index.label, key=key, defaults=values)
     return _info(row)
 
 
-def replace(index: SearchIndex, using: str) -> SpaceInfo:
+def _standing(index: Declaration, using: str, cursor: Any) -> Space | None:
+    """The active space, if its table is there: migrating an app to zero drops tables, not our rows."""
+    rows = Space.objects.using(using).filter(index=index.label, state=Space.State.ACTIVE)
+    for row in rows:
+        if _exists(row.table, cursor):
+            return row
+        row.delete(using=using)
+    return None
+
+
+def _exists(table: str, cursor: Any) -> bool:
+    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name(table)])
+    return bool(cursor.fetchone()[0])
+
+
+def replace(index: Declaration, using: str) -> SpaceInfo:
     """Make the space that the settings name the active one, in place of another model's.
 
     The dense leg then finds only what ``lockstep_reembed`` has embedded anew; the other legs are not
@@ -135,7 +153,7 @@ def replace(index: SearchIndex, using: str) -> SpaceInfo:
     return made
 
 
-def drop_retired(index: SearchIndex, using: str) -> int:
+def drop_retired(index: Declaration, using: str) -> int:
     """Drop the vectors of replaced models, unless records still lean on them. Returns: how many spaces."""
     manifest = index.siblings.manifest._base_manager.using(using)
     count = 0
@@ -148,7 +166,7 @@ def drop_retired(index: SearchIndex, using: str) -> int:
     return count
 
 
-def _create_table(index: SearchIndex, table: str, dimensions: int, cursor: Any) -> None:
+def _create_table(index: Declaration, table: str, dimensions: int, cursor: Any) -> None:
     quoted, slug = name(table), index.slug
     record, pk = name(index.table), name(index.pk_column)
     later = "DEFERRABLE INITIALLY DEFERRED"
@@ -220,8 +238,6 @@ def build_vector_index(space: SpaceInfo, using: str) -> None:
 
 def ensure_all(*, using: str, **_: Any) -> None:
     """Make the missing spaces after migrate, the way permissions are made."""
-    from lockstep.search.index import all_indexes
-
     forget()
     connection = connections[using]
     if connection.vendor != "postgresql":

@@ -10,7 +10,7 @@ from lockstep.search.ddl import literal, name
 from lockstep.search.models import LexemeStat
 
 if TYPE_CHECKING:
-    from lockstep.search.index import SearchIndex
+    from lockstep.search.declaration import Declaration
 
 __all__ = ["documents", "refresh"]
 
@@ -18,7 +18,7 @@ __all__ = ["documents", "refresh"]
 RARE = 2
 
 
-def refresh(index: SearchIndex, using: str) -> int:
+def refresh(index: Declaration, using: str) -> int:
     """Count anew, reading every document once. Searches meanwhile use the old figures.
 
     Returns: how many records were counted.
@@ -41,7 +41,7 @@ def refresh(index: SearchIndex, using: str) -> int:
         return int(cursor.fetchone()[0])
 
 
-def documents(index: SearchIndex, using: str) -> int | None:
+def documents(index: Declaration, using: str) -> int | None:
     """How many records the statistics counted; None when nobody has counted."""
     row = LexemeStat.objects.using(using).filter(index=index.label, lexeme="").first()
     return row.df if row else None

@@ -17,10 +17,10 @@ from django.db import connections
 from lockstep.search.chunking import chunk
 from lockstep.search.conf import settings
 from lockstep.search.ddl import name
-from lockstep.search.index import text_key
+from lockstep.search.declaration import text_key
 
 if TYPE_CHECKING:
-    from lockstep.search.index import Document, SearchIndex
+    from lockstep.search.declaration import Declaration, Document
     from lockstep.search.spaces import SpaceInfo
 
 __all__ = ["Passage", "Split", "given", "literal", "obtain", "split"]
@@ -49,7 +49,7 @@ class Split:
     """Whether text beyond ``max_chunks`` was left unembedded."""
 
 
-def split(index: SearchIndex, document: Document) -> Split:
+def split(index: Declaration, document: Document) -> Split:
     """Cut a document the way its space does. An empty text has no passages."""
     chunks = chunk(document.text, embedder=index.embedder, max_chunks=settings().max_chunks)
     passages, texts = [], {}
@@ -109,7 +109,7 @@ def given(vectors: Mapping[tuple[str, UUID], Packed]) -> Iterator[None]:
 
 
 def obtain(
-    index: SearchIndex, space: SpaceInfo, texts: Mapping[UUID, str], using: str, patient: bool = False
+    index: Declaration, space: SpaceInfo, texts: Mapping[UUID, str], using: str, patient: bool = False
 ) -> dict[UUID, Packed]:
     """A vector for every text, from the cheapest place that has it.
 

@@ -17,13 +17,12 @@ from django.db.models import ExpressionWrapper, F, Value
 
 from lockstep.search.conf import settings
 from lockstep.search.ddl import name
-from lockstep.search.index import SearchIndex, indexes_of
+from lockstep.search.declaration import Declaration, indexes_of
 from lockstep.search.settle import embed, prepared_pks, settle, warm
 from lockstep.search.vectors import given
 
 if TYPE_CHECKING:
-
-    from lockstep.search.index import Document
+    from lockstep.search.declaration import Document
 
 __all__ = ["InStepMixin", "hook", "in_step", "load", "on_postgres", "prepare", "touch"]
 
@@ -36,14 +35,14 @@ _handled: ContextVar[frozenset[str]] = ContextVar("lockstep_handled", default=fr
 # --- one instance -------------------------------------------------------------------------------
 
 
-def hook(index: SearchIndex) -> None:
+def hook(index: Declaration) -> None:
     """Wrap ``save_base`` (embed before any transaction) and ``_save_table`` (settle inside it)."""
     model = index.model
     model.save_base = _save_base(index, model.save_base)  # type: ignore[method-assign]
     model._save_table = _save_table(index, model._save_table)  # type: ignore[attr-defined]
 
 
-def _save_base(index: SearchIndex, original: Callable[..., None]) -> Callable[..., None]:
+def _save_base(index: Declaration, original: Callable[..., None]) -> Callable[..., None]:
     @wraps(original)
     def save_base(
         self: models.Model,
@@ -64,7 +63,7 @@ def _save_base(index: SearchIndex, original: Callable[..., None]) -> Callable[..
 
 
 def _with_context(
-    index: SearchIndex, instance: models.Model, update_fields: Iterable[str] | None
+    index: Declaration, instance: models.Model, update_fields: Iterable[str] | None
 ) -> Iterable[str] | None:
     """``save(update_fields=["brand"])`` changes what the context says, so the context goes along."""
     if update_fields is None or not index.context:
@@ -76,24 +75,24 @@ def _with_context(
     return names | {index.context_name} if changed else names
 
 
-def _sources_of_context(index: SearchIndex) -> set[str]:
+def _sources_of_context(index: Declaration) -> set[str]:
     relations = {field.name for field in index.model._meta.concrete_fields if field.is_relation}
     return relations | {f"{relation}_id" for relation in relations} | set(index.text)
 
 
-def _warm_one(index: SearchIndex, instance: models.Model, using: str) -> None:
+def _warm_one(index: Declaration, instance: models.Model, using: str) -> None:
     document = index.document(instance)
     if document is not None and not _is_embedded(index, instance, document, using):
         vectors = warm(index, [document], using)
         instance.__dict__[f"_{index.slug}"] = (document, vectors)
 
 
-def _pk(index: SearchIndex, instance: models.Model) -> Any:
+def _pk(index: Declaration, instance: models.Model) -> Any:
     """The key in the index's own table: a child's link to it is set only after its parent is saved."""
     return getattr(instance, index.model._meta.pk.attname)
 
 
-def _is_embedded(index: SearchIndex, instance: models.Model, document: Document, using: str) -> bool:
+def _is_embedded(index: Declaration, instance: models.Model, document: Document, using: str) -> bool:
     pk = _pk(index, instance)
     if instance._state.adding or pk is None:
         return False
@@ -103,7 +102,7 @@ def _is_embedded(index: SearchIndex, instance: models.Model, document: Document,
         return cursor.fetchone() is not None
 
 
-def _save_table(index: SearchIndex, original: Callable[..., bool]) -> Callable[..., bool]:
+def _save_table(index: Declaration, original: Callable[..., bool]) -> Callable[..., bool]:
     @wraps(original)
     def _save_table(
         self: models.Model,
@@ -138,7 +137,7 @@ def _save_table(index: SearchIndex, original: Callable[..., bool]) -> Callable[.
 # --- many instances -----------------------------------------------------------------------------
 
 
-def prepare(index: SearchIndex, instances: Iterable[models.Model], using: str | None) -> int:
+def prepare(index: Declaration, instances: Iterable[models.Model], using: str | None) -> int:
     """See ``SearchIndex.prepare``."""
     using = using or router.db_for_write(index.model)
     documents = [document for instance in instances if (document := index.document(instance)) is not None]
@@ -146,7 +145,7 @@ def prepare(index: SearchIndex, instances: Iterable[models.Model], using: str | 
 
 
 @contextmanager
-def in_step(index: SearchIndex, using: str | None = None) -> Iterator[None]:
+def in_step(index: Declaration, using: str | None = None) -> Iterator[None]:
     """Collect what is written in this block, by whatever means, and settle it before the block ends."""
     using = using or router.db_for_write(index.model)
     if not index.strict:
@@ -163,7 +162,7 @@ def in_step(index: SearchIndex, using: str | None = None) -> Iterator[None]:
         embed(index, _take_queued(index, using), using)
 
 
-def _queue(index: SearchIndex, using: str, value: str) -> str:
+def _queue(index: Declaration, using: str, value: str) -> str:
     """Tell the trigger, for this transaction, whether to note what it sees. Returns the old value."""
     with connections[using].cursor() as cursor:
         cursor.execute(
@@ -174,7 +173,7 @@ def _queue(index: SearchIndex, using: str, value: str) -> str:
     return old
 
 
-def _take_queued(index: SearchIndex, using: str) -> list[Any]:
+def _take_queued(index: Declaration, using: str) -> list[Any]:
     """Records that this transaction noted: the queue's clock is the transaction's."""
     with connections[using].cursor() as cursor:
         cursor.execute(f"DELETE FROM {name(index.pending_table)} WHERE queued_at = now() RETURNING record_id")
@@ -182,13 +181,11 @@ def _take_queued(index: SearchIndex, using: str) -> list[Any]:
 
 
 def load(
-    index: SearchIndex, instances: Iterable[models.Model], batch_size: int | None, using: str | None
+    index: Declaration, instances: Iterable[models.Model], batch_size: int | None, using: str | None
 ) -> int:
     """See ``SearchIndex.load``."""
-    from lockstep.search.querysets import SearchQuerySet
-
     using = using or router.db_for_write(index.model)
-    queryset: SearchQuerySet[Any] = SearchQuerySet(index.model, using=using)
+    queryset: InStepMixin[Any] = InStepMixin(index.model, using=using)
     count, rest = 0, iter(instances)
     while batch := list(islice(rest, batch_size or settings().batch_size)):
         queryset.bulk_create(batch)
@@ -196,14 +193,12 @@ def load(
     return count
 
 
-def touch(index: SearchIndex, queryset: models.QuerySet[Any]) -> int:
+def touch(index: Declaration, queryset: models.QuerySet[Any]) -> int:
     """See ``SearchIndex.touch``."""
-    from lockstep.search.querysets import SearchQuerySet
-
     if not index.context:
         return 0
     using = router.db_for_write(index.model)
-    writer: SearchQuerySet[Any] = SearchQuerySet(index.model, using=using)
+    writer: InStepMixin[Any] = InStepMixin(index.model, using=using)
     count, size = 0, settings().batch_size
     rest = queryset.using(using).iterator(chunk_size=size)
     while batch := list(islice(rest, size)):
@@ -290,12 +285,12 @@ class InStepMixin(models.QuerySet[M]):
     def _write_db(self) -> str:
         return self._db or router.db_for_write(self.model, **self._hints)  # type: ignore[attr-defined]
 
-    def _strict(self, names: Iterable[str] | None, using: str) -> list[SearchIndex]:
+    def _strict(self, names: Iterable[str] | None, using: str) -> list[Declaration]:
         if not on_postgres(using):
             return []
         return [index for index in indexes_of(self.model) if index.strict and index.touches(names)]
 
-    def _contexts_of(self, names: Iterable[str], using: str) -> list[SearchIndex]:
+    def _contexts_of(self, names: Iterable[str], using: str) -> list[Declaration]:
         """Indexes whose context is drawn through a relation that is written here."""
         if not on_postgres(using) or _handled.get():
             return []
@@ -310,7 +305,7 @@ class InStepMixin(models.QuerySet[M]):
             index.touch(index.model._base_manager.using(using).filter(pk__in=pks))
 
     def _future_documents(
-        self, index: SearchIndex, changes: Mapping[str, Any], using: str
+        self, index: Declaration, changes: Mapping[str, Any], using: str
     ) -> Iterator[Document]:
         """What these records will say after ``update(**changes)``, as far as a query can tell."""
         model_fields = {name: self.model._meta.get_field(name) for name in index.text_names}
@@ -324,24 +319,24 @@ class InStepMixin(models.QuerySet[M]):
             )
         rows = self.using(using).order_by().annotate(**expressions).values_list(*expressions)
         for row in rows.iterator(chunk_size=settings().batch_size):
-            yield SearchIndex.render(row)
+            yield Declaration.render(row)
 
 
 def _lands_elsewhere(
-    strict: list[SearchIndex], model: type[models.Model], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    strict: list[Declaration], model: type[models.Model], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> bool:
     """Whether the rows that a bulk_create writes cannot be told from its objects: conflicts, parent tables."""
     conflicts = any(args[1:3]) or kwargs.get("ignore_conflicts") or kwargs.get("update_conflicts")
     return bool(conflicts) or any(index.model is not model for index in strict)
 
 
-def _document_if_plain(index: SearchIndex, obj: models.Model) -> Document | None:
+def _document_if_plain(index: Declaration, obj: models.Model) -> Document | None:
     plain = all(not hasattr(getattr(obj, field, None), "resolve_expression") for field in index.text)
     return index.document(obj) if plain else None
 
 
 @contextmanager
-def _standing_aside(strict: list[SearchIndex]) -> Iterator[None]:
+def _standing_aside(strict: list[Declaration]) -> Iterator[None]:
     token = _handled.set(_handled.get() | {index.label for index in strict})
     try:
         yield

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from lockstep.core.conf import nearest
-from lockstep.search.index import SearchIndex, all_indexes
+from lockstep.search.declaration import Declaration, all_indexes
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="Alias of the database.")
 
 
-def chosen(options: dict[str, Any]) -> list[SearchIndex]:
+def chosen(options: dict[str, Any]) -> list[Declaration]:
     """The indexes that were named, by ``app.Model`` or ``app.Model.attribute``."""
     using = options["database"]
     if using not in connections:
@@ -32,7 +32,7 @@ def chosen(options: dict[str, Any]) -> list[SearchIndex]:
     return [found for wanted in options["indexes"] for found in _matching(wanted, known)]
 
 
-def _matching(wanted: str, known: dict[str, SearchIndex]) -> list[SearchIndex]:
+def _matching(wanted: str, known: dict[str, Declaration]) -> list[Declaration]:
     lowered = wanted.lower()
     found = [
         index for label, index in known.items() if label == lowered or label.rsplit(".", 1)[0] == lowered

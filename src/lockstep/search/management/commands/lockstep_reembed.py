@@ -11,7 +11,7 @@ from django.db import OperationalError, connections
 from lockstep.search import queue, spaces, stats
 from lockstep.search.conf import settings
 from lockstep.search.exceptions import SearchError
-from lockstep.search.index import SearchIndex
+from lockstep.search.declaration import Declaration
 from lockstep.search.management.commands._indexes import add_arguments, chosen
 
 
@@ -58,14 +58,14 @@ class Command(BaseCommand):
         if options["follow"]:
             self.follow(indexes, using, options["poll_s"], options["stats_s"])
 
-    def catch_up(self, index: SearchIndex, using: str) -> None:
+    def catch_up(self, index: Declaration, using: str) -> None:
         """Queue what is behind, work it off, then have the database vouch for it."""
         queue.enqueue(index, using)
         waiting = queue.backlog(index, using).waiting
         done = sum(self.with_progress(queue.work_off(index, using, self.batch_size), waiting, index.label))
         if waiting or stats.documents(index, using) is None:
             stats.refresh(index, using)
-        space = index.space(using)
+        space = spaces.active(index, using)
         if not spaces.has_vector_index(space, using):
             self.say(f"{index.label}: building the vector index …")
             spaces.build_vector_index(space, using)
@@ -98,7 +98,7 @@ class Command(BaseCommand):
                 said_at = time.monotonic()
             yield size
 
-    def follow(self, indexes: list[SearchIndex], using: str, poll_s: float, stats_s: float) -> None:
+    def follow(self, indexes: list[Declaration], using: str, poll_s: float, stats_s: float) -> None:
         """Embed what deferred writes leave, until the process is told to stop."""
         counted_at = time.monotonic()
         while True:
