@@ -126,6 +126,7 @@ def main(arguments: Sequence[str]) -> int:
     if not MANAGE.exists():
         print("This checkout has no demo/manage.py: the demo shop is not part of it.", file=sys.stderr)
         return 3
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `bin/demo &` starts us deaf to it
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: sys.exit(128 + received))
     if options.reset and os.environ.get("DATABASE_URL"):
