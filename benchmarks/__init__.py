@@ -1,0 +1,1 @@
+"""Numbers with their recipe: ``python -m benchmarks NAME``, see README.md."""
