@@ -22,6 +22,7 @@ from urllib.parse import quote
 from .binaries import PACKAGE, copy_server, installed_server
 from .exceptions import ServiceFailed
 from .places import Account, service_account, socket_folder, state_folder
+from .processes import command_line, is_taken, wait_until_left
 from .profiles import PROFILES, shared_memory_settings, utf8_ctype
 
 __all__ = ["Postgres", "ensure_postgres", "running", "stop"]
@@ -35,18 +36,6 @@ START_TIMEOUT_S = 900.0
 def say(text: str) -> None:
     """Tell the person in front of it; standard output belongs to the command."""
     print(text, file=sys.stderr, flush=True)
-
-
-def command_line(pid: int) -> str:
-    """What process ``pid`` was started as; "" when there is none."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
-    with contextlib.suppress(OSError):
-        asked = subprocess.run(
-            ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
-        )
-        return asked.stdout
-    return ""
 
 
 @dataclass(frozen=True)
@@ -205,9 +194,14 @@ class Postgres:
             return "".join(file.readlines()[-25:])
 
     def _clear_leftovers(self) -> None:
-        """Of a server that was killed: a pid file whose number is now another program's, and its socket."""
+        """Of a server that was killed: its socket, and a pid file that PostgreSQL would take for a live one.
+
+        That is one whose number has gone to another program, or belongs to a zombie which nobody reaps (a
+        container's first process often does not).
+        """
         pid = self._pid_file_line(0)
-        if pid.isdigit() and command_line(int(pid)):
+        if pid.isdigit() and is_taken(int(pid)):
+            wait_until_left(self.data)
             (self.data / "postmaster.pid").unlink()
         for leftover in self.socket.glob(".s.PGSQL.*"):
             leftover.unlink(missing_ok=True)
