@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         command = ["-m", "tools.mutants", *(part for part in arguments if part != "--mutants")]
     else:
         chromium.install_in_ci()
-        spread = ["-n", "2"] if is_whole_suite(arguments) else []
+        spread = ["-n", "2", "--dist", "loadscope"] if is_whole_suite(arguments) else []
         command = ["-m", "pytest", *spread, *arguments]
     try:
         return run("test", [sys.executable, *command])

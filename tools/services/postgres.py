@@ -32,6 +32,9 @@ ROLE = DATABASE = "lockstep"
 START_TIMEOUT_S = 900.0
 """Recovery after a kill replays up to max_wal_size of log; slow disks need minutes for it."""
 
+CONNECT_TIMEOUT_S = 30.0
+"""How long a server that calls itself ready may refuse connections."""
+
 
 def say(text: str) -> None:
     """Tell the person in front of it; standard output belongs to the command."""
@@ -140,14 +143,28 @@ class Postgres:
         if self.is_running() and self._says_ready() and not self._has_socket():
             self._stop()  # its socket was swept out of /tmp
         try:
-            self._launch()
+            self._launch_and_bootstrap()
         except ServiceFailed:
             if self.name != "test":
                 raise
             say("The test server does not start (a power cut, perhaps); making a new one.")
+            self._stop()
             shutil.rmtree(self.data, ignore_errors=True)
+            self._launch_and_bootstrap()
+
+    def _launch_and_bootstrap(self) -> None:
+        import psycopg
+
+        deadline = time.monotonic() + CONNECT_TIMEOUT_S
+        while True:
             self._launch()
-        self._bootstrap()
+            try:
+                return self._bootstrap()
+            except psycopg.OperationalError as error:
+                # a server that was killed a moment ago still looks alive
+                if time.monotonic() > deadline:
+                    raise ServiceFailed(f"PostgreSQL ({self.name}) runs but refuses us: {error}") from error
+            time.sleep(0.1)
 
     def _launch(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
