@@ -8,6 +8,7 @@ ready-made pool by the checksum of the text, so that it has next to none.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import subprocess
 import sys
@@ -36,7 +37,11 @@ class EmbeddingServer(ThreadingHTTPServer):
         self.counting = threading.Lock()
         vectors = np.random.default_rng(1).standard_normal((POOL, dimensions))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        self.pool = [json.dumps([round(float(x), 6) for x in row]) for row in vectors]
+        rows = vectors.astype("<f4")
+        self.pool = {
+            "float": [json.dumps([round(float(x), 6) for x in row]) for row in rows],
+            "base64": [json.dumps(base64.b64encode(row.tobytes()).decode()) for row in rows],
+        }
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -49,7 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
         started = time.monotonic()
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
-        vectors = (self.server.pool[zlib.crc32(text.encode()) % POOL] for text in texts)
+        pool = self.server.pool[asked.get("encoding_format") or "float"]
+        vectors = (pool[zlib.crc32(text.encode()) % POOL] for text in texts)
         rows = (f'{{"object":"embedding","index":{i},"embedding":{v}}}' for i, v in enumerate(vectors))
         tokens = sum(len(text) // 4 for text in texts)
         body = (

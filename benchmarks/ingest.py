@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -28,11 +29,11 @@ from benchmarks.synthetic import Corpus
 
 DELAY_MS = 50
 DOCUMENTS, ROUNDS = 2_000, 3
-QUICK_DOCUMENTS, QUICK_ROUNDS = 400, 1
-LOOP_ROWS = 60
-"""Rows of the save loop a round: at 50 ms a call its rate is known soon."""
+QUICK_DOCUMENTS, QUICK_ROUNDS = 200, 1
+LOOP_ROWS = 100
+"""At most so many rows of the save loop a round: at 50 ms a call its rate is known soon."""
 WORKERS = 2
-OPENAI = "lockstep.search.embedders.openai.OpenAI"
+OPENAI = "lockstep.search.embedders.openai.OpenAICompatible"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +51,8 @@ def run(options: argparse.Namespace) -> Report:
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     with serving(delay_ms=options.delay_ms) as url:
         project.start({"BACKEND": OPENAI, "OPTIONS": {"base_url": url, "model": "local", "dimensions": 384}})
-        rates = measure(WAYS, Corpus(documents), rounds)
+        with workers():
+            rates = measure(WAYS, Corpus(documents), rounds)
         memory = {rows: peak_memory_mib(rows) for rows in (documents, 4 * documents)}
     return report(documents, rounds, options.delay_ms, rates, memory)
 
@@ -74,9 +76,10 @@ Way = Callable[[Corpus], int]
 def save_loop(corpus: Corpus) -> int:
     from benchmarks.project.catalogue.models import Doc
 
-    for doc in islice(unsaved(Doc, corpus), LOOP_ROWS):
+    rows = loop_rows(corpus.documents)
+    for doc in islice(unsaved(Doc, corpus), rows):
         doc.save()
-    return min(LOOP_ROWS, corpus.documents)
+    return rows
 
 
 def bulk_create(corpus: Corpus) -> int:
@@ -92,15 +95,53 @@ def load(corpus: Corpus) -> int:
 
 
 def deferred(corpus: Corpus) -> int:
-    """Text commits at once; two ``lockstep_reembed`` processes embed what the triggers queued."""
+    """Text commits at once; the workers embed what the triggers queued, until nothing waits."""
     from benchmarks.project.catalogue.models import DeferredDoc
 
     rows = len(DeferredDoc.objects.bulk_create(unsaved(DeferredDoc, corpus)))
-    command = [sys.executable, "-m", "django", "lockstep_reembed", DeferredDoc.search.label]
-    workers = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(WORKERS)]
-    if any(worker.wait() for worker in workers):
-        raise BenchmarkError("a lockstep_reembed worker failed; its message is above")
+    wait_until(lambda: not DeferredDoc.search.siblings.pending._default_manager.exists())
+    embedded = DeferredDoc.search.siblings.manifest._default_manager.count()
+    if embedded != rows:
+        raise BenchmarkError(f"{embedded} of {rows} deferred rows were embedded")
     return rows
+
+
+@contextmanager
+def workers() -> Iterator[None]:
+    """``lockstep_reembed --follow`` in processes of their own, started and connected."""
+    from benchmarks.project.catalogue.models import DeferredDoc
+
+    command = [sys.executable, "-m", "django", "lockstep_reembed", DeferredDoc.search.label]
+    connected = connections() + WORKERS
+    started = [
+        subprocess.Popen([*command, "--follow", "--poll-s=0.1", "--verbosity=0"]) for _ in range(WORKERS)
+    ]
+    try:
+        wait_until(lambda: connections() >= connected or any(worker.poll() is not None for worker in started))
+        if any(worker.poll() is not None for worker in started):
+            raise BenchmarkError("a lockstep_reembed worker failed; its message is above")
+        yield
+    finally:
+        for worker in started:
+            worker.terminate()
+            worker.wait()
+
+
+def connections() -> int:
+    """Connections to the scratch database, ours among them."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
+
+
+def wait_until(done: Callable[[], bool], *, timeout_s: float = 600) -> None:
+    until = time.monotonic() + timeout_s
+    while not done():
+        if time.monotonic() > until:
+            raise BenchmarkError(f"the workers were not done after {timeout_s:.0f} s")
+        time.sleep(0.02)
 
 
 WAYS: dict[str, Way] = {
@@ -109,6 +150,10 @@ WAYS: dict[str, Way] = {
     "load": load,
     "deferred": deferred,
 }
+
+
+def loop_rows(documents: int) -> int:
+    return min(LOOP_ROWS, max(documents // 10, 1))
 
 
 def unsaved(model: Any, corpus: Corpus) -> Iterator[Any]:
@@ -153,7 +198,7 @@ def report(
         peer_key="rows_per_s",
         recipe={
             "documents": documents,
-            "loop_rows": LOOP_ROWS,
+            "loop_rows": loop_rows(documents),
             "rounds": rounds,
             "api_delay_ms": delay_ms,
             "workers": WORKERS,

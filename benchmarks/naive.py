@@ -6,29 +6,38 @@ session, so ``hnsw.ef_search`` stays at its default of 40.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 from typing import Any
 
+import numpy as np
 from django.contrib.postgres.search import SearchQuery, SearchRank, SearchVector
 from django.db.models import F, Func, TextField, Value
+from numpy.typing import NDArray
 from pgvector.django import CosineDistance
 
-from benchmarks.project.catalogue.models import NaiveDoc
+from benchmarks.project.catalogue.models import Doc, NaiveDoc
 
 CONFIG = "english"
+Vector = NDArray[np.float32]
 
 
-def search(text: str, vector: Sequence[float], *, top_n: int = 10, depth: int = 100) -> list[NaiveDoc]:
+def search(text: str, vector: Vector, *, top_n: int = 10, depth: int = 100) -> list[NaiveDoc]:
     """``websearch`` (every word must match) and cosine, fused by RRF with k = 60."""
     return _fused(SearchQuery(text, config=CONFIG, search_type="websearch"), vector, top_n, depth)
 
 
-def search_or(text: str, vector: Sequence[float], *, top_n: int = 10, depth: int = 100) -> list[NaiveDoc]:
+def search_or(text: str, vector: Vector, *, top_n: int = 10, depth: int = 100) -> list[NaiveDoc]:
     """The same with any word matching."""
     words = [SearchQuery(word, config=CONFIG) for word in text.split()] or [SearchQuery("", config=CONFIG)]
     return _fused(reduce(or_, words), vector, top_n, depth)
+
+
+def query_vectors(texts: Iterable[str]) -> dict[str, Vector]:
+    """Asks the embedder once a text. It then has them in its own memory too, if it keeps one."""
+    embedder = Doc.search.embedder
+    return {text: np.asarray(embedder.embed_query(text)) for text in texts}
 
 
 def fill_search_vector() -> None:
@@ -47,7 +56,7 @@ def fill_search_vector() -> None:
     )
 
 
-def _fused(query: Any, vector: Sequence[float], top_n: int, depth: int) -> list[NaiveDoc]:
+def _fused(query: Any, vector: Vector, top_n: int, depth: int) -> list[NaiveDoc]:
     lexical = (
         NaiveDoc.objects.filter(search_vector=query)
         .annotate(rank=SearchRank(F("search_vector"), query))

@@ -7,12 +7,13 @@ interface.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -24,6 +25,14 @@ from benchmarks.texts import rendered
 
 Search = Callable[[str], list[str]]
 """From the text of a query to document keys, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    search: Search
+    close: Callable[[], None]
+    """Gives its connections back."""
+
 
 REQUIREMENTS = "pip install -r requirements/bench.txt, or run bin/bench, which does"
 
@@ -41,7 +50,7 @@ class Vectors:
         return self._known[text]
 
 
-def langchain_postgres(corpus: Corpus, url: str, *, top_n: int, depth: int) -> Search:
+def langchain_postgres(corpus: Corpus, url: str, *, top_n: int, depth: int) -> Peer:
     """PGVectorStore with a tsvector column, HNSW and reciprocal rank fusion, ``depth`` candidates a leg."""
     with required("langchain_postgres"):
         from langchain_core.embeddings import Embeddings
@@ -84,10 +93,10 @@ def langchain_postgres(corpus: Corpus, url: str, *, top_n: int, depth: int) -> S
         found = store.similarity_search(query, k=top_n, hybrid_search_config=asked)
         return [document.metadata["key"] for document in found]
 
-    return search
+    return Peer(search, lambda: asyncio.run(engine.close()))
 
 
-def llamaindex(corpus: Corpus, url: str, *, top_n: int, depth: int) -> Search:
+def llamaindex(corpus: Corpus, url: str, *, top_n: int, depth: int) -> Peer:
     """PGVectorStore in hybrid mode with HNSW. It fuses nothing: ``top_n`` of each leg, concatenated."""
     with required("llama_index.vector_stores.postgres"):
         from llama_index.core.schema import TextNode
@@ -122,7 +131,7 @@ def llamaindex(corpus: Corpus, url: str, *, top_n: int, depth: int) -> Search:
         )
         return [node.node_id for node in store.query(asked).nodes]
 
-    return search
+    return Peer(search, lambda: asyncio.run(store.close()))
 
 
 PEERS = {"langchain_postgres": langchain_postgres, "llamaindex": llamaindex}
@@ -140,7 +149,7 @@ def required(module: str) -> Iterator[None]:
 
 
 @contextmanager
-def copying(url: str, table: str) -> Iterator[Callable[[Iterable[Any]], None]]:
+def copying(url: str, table: str) -> Iterator[Callable[[Sequence[Any]], None]]:
     """``COPY table FROM STDIN``; yields a function that writes one row."""
     with psycopg.connect(url) as connection, connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:
         yield copy.write_row

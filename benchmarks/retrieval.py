@@ -85,7 +85,7 @@ def fill(documents: Sequence[Document]) -> None:
         # the whole text at once, as is common: the model cuts off what it cannot take
         vectors = Doc.search.embedder.embed_documents([rendered(d.title, d.text) or " " for d in some])
         NaiveDoc.objects.bulk_create(
-            NaiveDoc(**fields(document), embedding=vector)
+            NaiveDoc(**fields(document), embedding=list(vector))
             for document, vector in zip(some, vectors, strict=True)
         )
     naive.fill_search_vector()
@@ -98,12 +98,10 @@ def searches(queries: Sequence[str]) -> dict[str, Search]:
     from benchmarks import naive
     from benchmarks.project.catalogue.models import Doc
 
-    embedder = Doc.search.embedder
-    for query in queries:
-        embedder.embed_query(query)
+    vectors = naive.query_vectors(queries)
 
     def usual(text: str) -> list[str]:
-        return [doc.key for doc in naive.search(text, embedder.embed_query(text), top_n=DEPTH)]
+        return [doc.key for doc in naive.search(text, vectors[text], top_n=DEPTH)]
 
     def ours(text: str, **options: Any) -> list[str]:
         return [doc.key for doc in Doc.objects.hybrid_search(text, top_n=DEPTH, depth=DEPTH, **options)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -45,16 +46,17 @@ def run(options: argparse.Namespace) -> Report:
     project.start({"BACKEND": "benchmarks.synthetic.SyntheticEmbedder"})
     corpus = Corpus(documents)
     asked = corpus.queries(queries)
-    arms, skipped = fill(corpus, asked, options)
-    database.vacuum()
     texts = [query.text for query in asked]
-    timed = interleave(arms, texts, rounds=options.rounds, warmup=min(20, queries))
+    with ExitStack() as stack:
+        arms, skipped = fill(corpus, asked, options, stack)
+        database.vacuum()
+        timed = interleave(arms, texts, rounds=options.rounds, warmup=min(20, queries))
     recall = dense_recall(corpus, texts, options.depth) if "dense_only" in arms else {}
     return report(corpus, asked, options, timed, skipped, recall)
 
 
 def fill(
-    corpus: Corpus, asked: Sequence[Query], options: argparse.Namespace
+    corpus: Corpus, asked: Sequence[Query], options: argparse.Namespace, stack: ExitStack
 ) -> tuple[dict[str, Search], dict[str, str]]:
     """Fill one table an arm needs; returns the arms, and the reason for each peer that is not there."""
     from benchmarks import loading
@@ -68,9 +70,12 @@ def fill(
     skipped: dict[str, str] = {}
     for name in [name for name in PEERS if name in wanted]:
         try:
-            arms[name] = PEERS[name](corpus, database.scratch_url(), top_n=TOP_N, depth=options.depth)
+            peer = PEERS[name](corpus, database.scratch_url(), top_n=TOP_N, depth=options.depth)
         except Absent as reason:
             skipped[name] = str(reason)
+        else:
+            stack.callback(peer.close)
+            arms[name] = peer.search
     return arms, skipped
 
 
@@ -79,12 +84,10 @@ def searches(asked: Sequence[Query], depth: int) -> dict[str, Search]:
     from benchmarks import naive
     from benchmarks.project.catalogue.models import Doc
 
-    embedder = Doc.search.embedder
-    for query in asked:
-        embedder.embed_query(query.text)
+    vectors = naive.query_vectors([query.text for query in asked])
 
     def usual(search: Callable[..., list[Any]], text: str) -> list[str]:
-        return [doc.key for doc in search(text, embedder.embed_query(text), top_n=TOP_N, depth=depth)]
+        return [doc.key for doc in search(text, vectors[text], top_n=TOP_N, depth=depth)]
 
     def ours(text: str, **how: Any) -> list[str]:
         return [doc.key for doc in Doc.objects.hybrid_search(text, top_n=TOP_N, depth=depth, **how)]

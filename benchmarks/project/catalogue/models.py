@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
@@ -36,7 +34,7 @@ class Doc(Described):
         text={"title": "A", "text": "B"},
         identifiers=["part_number", "ean", "brand"],
     )
-    objects: ClassVar[SearchQuerySet[Doc]] = SearchQuerySet.as_manager()
+    objects = SearchQuerySet.as_manager()
 
 
 class DeferredDoc(Described):
@@ -45,7 +43,7 @@ class DeferredDoc(Described):
         identifiers=["part_number", "ean", "brand"],
         mode="deferred",
     )
-    objects: ClassVar[SearchQuerySet[DeferredDoc]] = SearchQuerySet.as_manager()
+    objects = SearchQuerySet.as_manager()
 
 
 class NaiveDoc(Described):
