@@ -32,7 +32,8 @@ stamp_of() {
         cksum <"$root/requirements/$file" || return 1
     done
     sed -n '/^\[tool\.ruff/q;p' "$root/pyproject.toml" | cksum  # the rest is how tools are set
-    "$python" -c 'import sys; print(sys.version, sys.prefix)'
+    "$python" -c 'import sys; print(sys.version)'
+    echo "$venv"
 }
 
 # A dev environment serves the demo too.
@@ -122,7 +123,13 @@ make_with_python() {
     fi
 }
 
-venv_usable() { [ -x "$python" ] && runs_as_wanted "$python"; }
+# An environment that was copied or moved with its checkout has programs that call the old one.
+venv_usable() {
+    [ -x "$python" ] && runs_as_wanted "$python" || return 1
+    for stamp in "$venv"/.ready-*; do
+        [ ! -f "$stamp" ] || [ "$(tail -n 1 "$stamp")" = "$venv" ] || return 1
+    done
+}
 
 # $1: the Pythons that run, newest first, one a line.
 make_venv() {
