@@ -70,7 +70,7 @@ class Embedder(Protocol):
         """Tokens of ``text`` as a document, prefix and special tokens included; remote models estimate."""
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
-        """Where each token stands: ``(start, end)`` in characters, ascending; no prefix, no special tokens."""
+        """``(start, end)`` of each token in characters, ascending, without prefix and special tokens."""
 
 
 class BaseEmbedder(ABC):

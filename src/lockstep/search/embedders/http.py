@@ -113,9 +113,10 @@ class Endpoint:
             BadAnswer: it answered something else.
         """
         for attempt in count():
+            headers = dict(self.headers())
             try:
                 with measure() as usage:
-                    return read(self._attempt(body, deadline, hidden, most_bytes), usage)
+                    return read(self._attempt(body, headers, deadline, hidden, most_bytes), usage)
             except EmbedderError as error:
                 pause_s = self.retries.pause_s(attempt, error)
                 if not error.retryable or attempt == self.retries.most or pause_s >= deadline.left_s():
@@ -128,12 +129,17 @@ class Endpoint:
         self._client.drop()
 
     def _attempt(
-        self, body: Mapping[str, Any], deadline: Deadline, hidden: Sequence[str], most_bytes: int
+        self,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        hidden: Sequence[str],
+        most_bytes: int,
     ) -> Any:
         limit_s = min(self.attempt_s, deadline.left_s())
         if limit_s <= 0:
             raise EmbedderTimeout(f"No time was left to ask {self.host}.")
-        client, headers = self._client.get(), dict(self.headers())
+        client = self._client.get()
         # httpx errors carry the request, and with it key and texts: "from None" keeps them out of reports
         try:
             with client.stream("POST", self.url, json=body, headers=headers, timeout=limit_s) as response:
@@ -141,10 +147,7 @@ class Endpoint:
         except httpx.TimeoutException:
             raise self._too_slow(limit_s) from None
         except httpx.HTTPError as error:
-            raise EmbedderUnavailable(
-                f"{self.host} cannot be reached ({type(error).__name__}: {error}). Try again later.",
-                host=self.host,
-            ) from None
+            raise self._unreached(error) from None
         if response.is_success:
             return self._parsed(content)
         raise self._failure(response, content, hidden)
@@ -164,6 +167,12 @@ class Endpoint:
         return EmbedderTimeout(
             f"{self.host} did not answer within {limit_s:.1f} s. Try again, or raise attempt_timeout_s.",
             host=self.host,
+        )
+
+    def _unreached(self, error: httpx.HTTPError) -> EmbedderUnavailable:
+        shown = f": {error}" if isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) else ""
+        return EmbedderUnavailable(
+            f"{self.host} cannot be reached ({type(error).__name__}{shown}). Try again later.", host=self.host
         )
 
     def _parsed(self, content: bytes) -> Any:
@@ -235,16 +244,19 @@ ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 WORD = re.compile(r"\w+")
 #: Words of error messages. Any other word that also stands in our texts may be a quotation of them.
 PLAIN = frozenset(
-    """a access account allowed an and api are array as at batch be bad billing but by bytes can cannot
-    characters check code context could current data decrease detail dimension dimensions does embed embedding
-    embeddings empty error exceeded exceeds exist expected failed field for format found from got greater has
-    have however in incorrect input inputs instead internal into invalid is it its item items key large later
-    least length less limit list long longer match max maximum maximal may message min minimum missing model
-    more must no not number object of on one only or organization out over overloaded parameter per plan please
-    prompt provided quota rate reached reduce request requested requests required requires retry server service
-    shape short should size smaller string such support supported than that the their there this to token
-    tokens too try type unauthorized unknown unsupported use using valid value values version was were which
-    with you your""".split()
+    """
+    a access account allowed an and api are array as at batch be bad billing but by bytes can cannot
+    characters check code context could current data decrease detail dimension dimensions does embed
+    embedding embeddings empty error exceeded exceeds exist expected failed field for format found
+    from got greater has have however in incorrect input inputs instead internal into invalid is it
+    its item items key large later least length less limit list long longer match max maximum
+    maximal may message min minimum missing model more must no not number object of on one only or
+    organization out over overloaded parameter per plan please prompt provided quota rate reached
+    reduce request requested requests required requires retry server service shape short should size
+    smaller string such support supported than that the their there this to token tokens too try
+    type unauthorized unknown unsupported use using valid value values version was were which with
+    you your
+    """.split()  # noqa: SIM905
 )
 
 

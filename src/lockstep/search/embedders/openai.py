@@ -144,16 +144,20 @@ class OpenAICompatible(BaseEmbedder):
         )
 
     def _headers(self) -> dict[str, str]:
-        key = self._api_key
-        if self._api_key_env:
-            key = os.environ.get(self._api_key_env, "").strip()
-            if not key:
-                raise EmbedderMisconfigured(
-                    f"The environment variable {self._api_key_env} holds no key for {self._endpoint.host}: "
-                    "set it, or name another in OPTIONS['api_key_env'].",
-                    variable=self._api_key_env,
-                )
+        key = self._key()
         return {**({"Authorization": f"Bearer {key}"} if key else {}), **self._extra_headers}
+
+    def _key(self) -> str | None:
+        if not self._api_key_env:
+            return self._api_key
+        key = os.environ.get(self._api_key_env, "").strip()
+        if not (key and key.isascii() and key.isprintable()):
+            raise EmbedderMisconfigured(
+                f"The environment variable {self._api_key_env} holds no key for {self._endpoint.host}: "
+                "set it, or name another in OPTIONS['api_key_env'].",
+                variable=self._api_key_env,
+            )
+        return key
 
 
 def _known_dimensions(model: str) -> int:
