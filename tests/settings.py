@@ -15,6 +15,8 @@ DATABASES = {
         "HOST": _database.pop("host", ""),
         "PORT": _database.pop("port", ""),
         "OPTIONS": _database,
+        # None is Django's own choice; bin/test --mutants runs several beside each other
+        "TEST": {"NAME": os.environ.get("LOCKSTEP_TEST_DATABASE")},
     }
 }
 
@@ -34,7 +36,10 @@ USE_TZ = True
 LOCKSTEP = {
     "search": {
         "embedders": {
-            "default": {"BACKEND": "lockstep.search.embedders.hashing.Hashing", "OPTIONS": {"dimensions": 64}},
+            "default": {
+                "BACKEND": "lockstep.search.embedders.hashing.Hashing",
+                "OPTIONS": {"dimensions": 64},
+            },
         },
     },
 }
