@@ -14,6 +14,7 @@ from lockstep.search import settle, spaces, writes
 from lockstep.search.declaration import Declaration, Document, all_indexes, indexes_of, register
 from lockstep.search.exceptions import DeclarationError
 from lockstep.search.fields import ContextField, DigestField
+from lockstep.search.query.explain import explain
 from lockstep.search.siblings import Siblings
 
 __all__ = ["Document", "SearchIndex", "all_indexes", "indexes_of"]
@@ -54,6 +55,8 @@ class SearchIndex(Declaration):
             self._add_column(self.context_name, ContextField())
         self.siblings = Siblings.make(self)
         writes.hook(self)
+        if not hasattr(model, "explain"):
+            model.explain = explain  # type: ignore[attr-defined]
         register(self)
 
     def _add_column(self, name: str, column: DigestField | ContextField) -> None:

@@ -1,0 +1,1 @@
+"""Hybrid retrieval: one ranking statement, handed out as a lazy queryset."""

@@ -1,0 +1,180 @@
+"""The ranking statement as a JOIN of a stock ``Query``, written when the query is compiled.
+
+So it sees every filter that the query has by then, wherever it was put, and works in everything that Django
+makes of a query: slices, counts, sub-queries, updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db.models import Expression, Field
+from django.db.models.sql.constants import INNER
+
+from lockstep.search.ddl import name
+from lockstep.search.query.corpus import Corpus
+from lockstep.search.query.fusion import NothingToSearch, ranking
+from lockstep.search.query.legs import Scope, Sql
+from lockstep.search.query.parsing import ParsedQuery
+from lockstep.search.query.plan import Plan, make_plan
+from lockstep.search.query.session import marker, watch
+from lockstep.search.query.spec import SearchSpec
+
+if TYPE_CHECKING:
+    from django.db.models.sql import Query
+
+__all__ = ["HitCol", "HitsJoin"]
+
+ALIAS = "lockstep_hits"
+
+
+class HitCol(Expression):
+    """A column of the ranking statement."""
+
+    allowed_default = False
+
+    def __init__(self, alias: str, column: str, output_field: Field[Any, Any]) -> None:
+        super().__init__(output_field=output_field)
+        self.alias = alias
+        self.column = column
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        quote = compiler.quote_name_unless_alias
+        return f"{quote(self.alias)}.{quote(self.column)}", []
+
+    def relabeled_clone(self, relabels: Mapping[str | None, str]) -> HitCol:
+        return HitCol(relabels.get(self.alias, self.alias), self.column, self.output_field)
+
+    def get_group_by_cols(self) -> list[Expression]:
+        return [self]
+
+
+class HitsJoin:
+    """INNER JOIN (ranking statement) ON primary key. Django's join protocol, see ``sql.datastructures.Join``."""
+
+    table_name = ALIAS
+    join_type: str | None = INNER
+    filtered_relation = None
+    nullable = False
+    join_field = None
+    join_cols = ()
+
+    def __init__(
+        self,
+        source: Callable[[str], Corpus],
+        spec: SearchSpec,
+        parsed: ParsedQuery,
+        parent_alias: str,
+        pk_column: str,
+        memo: dict[str, Plan] | None = None,
+    ) -> None:
+        self.source = source
+        self.spec = spec
+        self.parsed = parsed
+        self.parent_alias = parent_alias
+        self.pk_column = pk_column
+        self.table_alias: str = ALIAS
+        self.memo: dict[str, Plan] = {} if memo is None else memo
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        quote = compiler.quote_name_unless_alias
+        permitted = permitted_by(compiler.query, self.table_alias, compiler)
+        corpus = self.source(connection.alias)
+        plan = self._plan(corpus, permitted, connection)
+        scope = Scope(corpus, permitted, self.parsed, self.spec.depth)
+        try:
+            sql = ranking(scope, self.spec, plan)
+        except NothingToSearch:
+            raise EmptyResultSet from None
+        watch(connection)
+        on = f"{quote(self.parent_alias)}.{quote(self.pk_column)} = {quote(self.table_alias)}.id"
+        return f"INNER JOIN ({marker(self.spec)}{sql.text}) {quote(self.table_alias)} ON ({on})", sql.params
+
+    def _plan(self, corpus: Corpus, permitted: Sql | None, connection: Any) -> Plan:
+        """The model is asked once for all clones of a queryset."""
+        known = self.memo.get("vector")
+        given = (permitted.text, permitted.params) if permitted else None
+        plan = make_plan(corpus, self.spec, self.parsed, given, connection.alias, known)
+        self.memo["vector"] = plan
+        return plan
+
+    def relabeled_clone(self, change_map: Mapping[str, str]) -> HitsJoin:
+        parent = change_map.get(self.parent_alias, self.parent_alias)
+        clone = HitsJoin(self.source, self.spec, self.parsed, parent, self.pk_column, self.memo)
+        clone.table_alias = change_map.get(self.table_alias, self.table_alias)
+        return clone
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        return (type(self), self.source, self.spec, self.parent_alias)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HitsJoin) and self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash((self.spec, self.parent_alias))
+
+    def equals(self, other: object) -> bool:
+        return self == other
+
+    def demote(self) -> HitsJoin:
+        return self
+
+    def promote(self) -> HitsJoin:
+        return self
+
+
+def permitted_by(query: Query, hits: str, compiler: Any) -> Sql | None:
+    """The primary keys that the query's own filters let through; None when there are none.
+
+    Raises:
+        EmptyResultSet: the filters let nothing through.
+    """
+    inner = query.clone()
+    inner.where.children[:] = [child for child in inner.where.children if not mentions(child, hits)]
+    inner.alias_refcount[hits] = 0
+    others = [alias for alias, count in inner.alias_refcount.items() if count and alias != inner.base_table]
+    if not inner.where.children and not others:
+        return None
+    inner.clear_ordering(force=True)
+    inner.clear_limits()
+    inner.distinct = False
+    inner.distinct_fields = ()
+    inner.select_for_update = False
+    inner.select_related = False
+    inner.explain_info = None
+    inner.combinator = None
+    inner.default_cols = False
+    inner.set_annotation_mask(())
+    pk = inner.get_meta().pk
+    inner.select = (pk.get_col(inner.get_initial_alias()),)
+    inner.values_select = ()
+    sql, params = inner.get_compiler(connection=compiler.connection).as_sql()
+    if _multiplies(inner, others) or inner.group_by:
+        table, column = name(inner.get_meta().db_table), name(pk.column)
+        sql = f"SELECT own.{column} FROM {table} own WHERE own.{column} IN ({sql})"
+    return Sql(sql, list(params))
+
+
+def _multiplies(query: Query, aliases: list[str]) -> bool:
+    """Whether a join may give a record several rows."""
+    for alias in aliases:
+        field = getattr(query.alias_map[alias], "join_field", None)
+        if field is not None and not (field.many_to_one or field.one_to_one):
+            return True
+    return False
+
+
+def mentions(node: Any, alias: str) -> bool:
+    """Whether a part of a WHERE clause reads a column of the ranking statement."""
+    if isinstance(node, HitCol):
+        return node.alias == alias
+    return any(mentions(part, alias) for part in _parts(node))
+
+
+def _parts(node: Any) -> Iterator[Any]:
+    yield from getattr(node, "children", ())
+    if hasattr(node, "get_source_expressions"):
+        yield from (part for part in node.get_source_expressions() if part is not None)
