@@ -11,7 +11,7 @@ class FeatureQuerySet(models.QuerySet["Feature"]):
     def sync(self, specs: list[FeatureSpec]) -> None:
         """Write what the code declares; mark as withdrawn what it no longer does. Nothing is deleted."""
         for spec in specs:
-            values = {"owner": spec.owner, "model": spec.model, "prompt": spec.prompt}
+            values: dict[str, object] = {"owner": spec.owner, "model": spec.model, "prompt": spec.prompt}
             values |= {"data_class": spec.data_class, "declared": True}
             self.update_or_create(name=spec.name, defaults=values | {"endpoints": list(spec.endpoints)})
         self.exclude(name__in=[spec.name for spec in specs]).update(declared=False)

@@ -43,7 +43,7 @@ class ColumnSource:
             embedder=self.embedder,
             document=meta.db_table,
             document_key=meta.pk.column,
-            tsv=meta.get_field(self.lexical).column,  # type: ignore[union-attr]
+            tsv=meta.get_field(self.lexical).column,
             identified=False,
             vectors=meta.db_table,
             vectors_key=meta.pk.column,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Expression, Field
+from django.db.models.expressions import BaseExpression
 from django.db.models.sql.constants import INNER
 
 from lockstep.search.ddl import name
@@ -40,14 +41,14 @@ class HitCol(Expression):
         self.alias = alias
         self.column = column
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]
         quote = compiler.quote_name_unless_alias
-        return f"{quote(self.alias)}.{quote(self.column)}", []
+        return f"{quote(self.alias)}.{quote(self.column)}", ()
 
-    def relabeled_clone(self, relabels: Mapping[str | None, str]) -> HitCol:
+    def relabeled_clone(self, relabels: Mapping[str, str]) -> HitCol:
         return HitCol(relabels.get(self.alias, self.alias), self.column, self.output_field)
 
-    def get_group_by_cols(self) -> list[Expression]:
+    def get_group_by_cols(self) -> list[BaseExpression]:
         return [self]
 
 
@@ -153,7 +154,7 @@ def permitted_by(query: Query, hits: str, compiler: Any) -> Sql | None:
     inner.values_select = ()
     sql, params = inner.get_compiler(connection=compiler.connection).as_sql()
     if _multiplies(inner, others) or inner.group_by:
-        table, column = name(inner.get_meta().db_table), name(pk.column)
+        table, column = name(inner.get_meta().db_table), name(str(pk.column))
         sql = f"SELECT own.{column} FROM {table} own WHERE own.{column} IN ({sql})"
     return Sql(sql, list(params))
 

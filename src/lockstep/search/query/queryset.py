@@ -90,7 +90,8 @@ class HybridMixin(models.QuerySet[M]):
             QueryError: an argument means nothing, or the queryset is sliced, combined or searched already.
         """
         spec = spec_of(query, k=k, weights=weights, fusion=fusion, top_n=top_n, depth=depth, legs=legs)
-        return attach(self, IndexSource(_chosen(self.model, index).label), spec)
+        found: Self = attach(self, IndexSource(_chosen(self.model, index).label), spec)
+        return found
 
     def __or__(self, other: models.QuerySet[M]) -> Self:
         for side in (self, other):
