@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -38,6 +38,21 @@ class Snippet:
 
 
 def snippets(page: Path) -> Iterator[Snippet]:
+    """The page's snippets; interpreter sessions that nothing comes between are one session."""
+    session: Snippet | None = None
+    for snippet in _fences(page):
+        if snippet.language == "pycon":
+            session = replace(session, body=session.body + snippet.body) if session else snippet
+            continue
+        if session:
+            yield session
+            session = None
+        yield snippet
+    if session:
+        yield session
+
+
+def _fences(page: Path) -> Iterator[Snippet]:
     text = page.read_text()
     for found in FENCE.finditer(text):
         line = text.count("\n", 0, found.start()) + 1
