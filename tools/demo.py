@@ -15,10 +15,13 @@ import threading
 import webbrowser
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from socketserver import BaseServer
+from typing import TYPE_CHECKING
 
 from tools.services.exceptions import ServiceError
 from tools.services.postgres import Postgres, running
+
+if TYPE_CHECKING:
+    from django.core.servers.basehttp import ThreadedWSGIServer
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 MANAGE = CHECKOUT / "demo" / "manage.py"
@@ -43,7 +46,7 @@ def manage(*arguments: str) -> None:
         raise StepFailed(f"demo/manage.py {arguments[0]} failed (exit status {done.returncode}).")
 
 
-def listen(port: int) -> BaseServer:
+def listen(port: int) -> "ThreadedWSGIServer":
     """The site on ``port`` of this machine or the next free one; 0 takes any.
 
     Raises:
@@ -69,7 +72,7 @@ def serving(port: int) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        yield f"http://127.0.0.1:{server.server_port}/"
     finally:
         server.shutdown()
         server.server_close()
