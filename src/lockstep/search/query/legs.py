@@ -90,7 +90,7 @@ def identifier(scope: Scope, plan: Plan) -> Sql:
     )
     params = [
         *[param for tier in tiers for param in tier.params],
-        *[f"{_quoted(token.lexeme)}:{'A' if token.weight == 'A' else 'ABC'}" for token in pins],
+        *[f"{_quoted(token.lexeme)}:{'ABC' if _has_digit(token) else 'A'}" for token in pins],
         *words_params,
         *source.params,
         match,
@@ -110,33 +110,52 @@ def identifier(scope: Scope, plan: Plan) -> Sql:
     return Sql(text, [*params, *typo.params])
 
 
-def _match(token: Token) -> str:
+#: Tiers of equality and likeness, by the weight of the record's lexeme: A the whole of a declared value, B a code
+#: inside one, C a code in running text, D a part of a code.
+WHOLE, CODE, MENTIONED, BRAND, PREFIX, PART = 4.0, 3.0, 2.5, 2.0, 1.5, 1.0
+
+
+def _cases(token: Token) -> list[tuple[float, str]]:
+    """(tier, tsquery) by falling tier. A word without a digit counts only as the whole of a value: a brand."""
+    quoted = _quoted(token.lexeme)
     if token.weight == "D":
-        return f"{_quoted(token.lexeme)}:AB"
-    prefix = f" | {_quoted(token.lexeme)}:*AB" if len(token.lexeme) >= 3 else ""
-    return f"{_quoted(token.lexeme)}{prefix}"
+        return [(BRAND, f"{quoted}:AB")] if _has_digit(token) else [(BRAND, f"{quoted}:A")]
+    cases = [(WHOLE, f"{quoted}:A"), (CODE, f"{quoted}:B")]
+    long_enough = len(token.lexeme) >= 3
+    if _has_digit(token):
+        cases.append((MENTIONED, f"{quoted}:C"))
+        cases += [(PREFIX, f"{quoted}:*AB"), (PART, f"{quoted}:D")] if long_enough else []
+    elif token.weight == "A" and long_enough:
+        cases.append((PREFIX, f"{quoted}:*A"))
+    return cases
+
+
+def _has_digit(token: Token) -> bool:
+    return any(character.isdigit() for character in token.lexeme)
+
+
+def _match(token: Token) -> str:
+    return " | ".join(query for _, query in _cases(token))
 
 
 def _tier(token: Token) -> Sql:
-    quoted = _quoted(token.lexeme)
-    if token.weight == "D":
-        text = "CASE WHEN d.ids @@ %s::tsquery THEN 2 ELSE 0 END"
-        return Sql(text, [f"{quoted}:AB"])
-    cases = [(4.0, f"{quoted}:A"), (3.0, f"{quoted}:B"), (2.5, f"{quoted}:C"), (1.0, f"{quoted}:D")]
-    if len(token.lexeme) >= 3:
-        cases.insert(3, (1.5, f"{quoted}:*AB"))
-    whens = " ".join(f"WHEN d.ids @@ %s::tsquery THEN {score}" for score, _ in cases)
+    cases = _cases(token)
+    whens = " ".join(f"WHEN d.ids @@ %s::tsquery THEN {tier}" for tier, _ in cases)
     return Sql(f"CASE {whens} ELSE 0 END", [query for _, query in cases])
 
 
 def _typo(scope: Scope, plan: Plan) -> Sql:
     """Records whose identifiers share most trigrams with a code of the query."""
-    codes = [token.lexeme for token in plan.tokens if token.weight in "AB" and 4 <= len(token.lexeme) <= 32]
+    codes = [
+        token.lexeme
+        for token in plan.tokens
+        if token.weight in "AB" and _has_digit(token) and 5 <= len(token.lexeme) <= 32
+    ]
     if not codes:
         table = name(scope.corpus.document)
         return Sql(f"SELECT record_id AS id, 0.0, false, 0.0 FROM {table} WHERE false", [])
     source, conditions = scope.documents("d"), scope.conditions("d")
-    best = max(codes, key=lambda code: (any(c.isdigit() for c in code), len(code)))
+    best = max(codes, key=len)
     grams = sorted({f"^{best}$"[at : at + 3] for at in range(len(best))})
     shared = "cardinality(ARRAY(SELECT unnest(d.grams) INTERSECT SELECT unnest(%s::text[])))"
     text = (

@@ -11,8 +11,9 @@ from lockstep.search.query.spec import SearchSpec
 __all__ = ["marker", "watch"]
 
 MARK = re.compile(r"/\*lockstep:(\d+)\*/")
-NAMES = ("hnsw.ef_search", "hnsw.iterative_scan")
-DEFAULTS = ("40", "off")
+# Compiling a statement of a few milliseconds to machine code costs more than it saves.
+NAMES = ("hnsw.ef_search", "hnsw.iterative_scan", "jit")
+DEFAULTS = ("40", "off", "on")
 
 
 def marker(spec: SearchSpec) -> str:
@@ -65,18 +66,19 @@ def _is_named(cursor: Any) -> bool:
 
 
 def _around(execute: Callable[..., Any], sql: str, params: Any, context: dict[str, Any], reach: str) -> Any:
-    """For cursors that take one statement at a time: three messages, inside the transaction or around it."""
+    """For cursors that take one statement at a time: settings before, settings back, in messages of their own."""
     connection = context["connection"]
+    change = "SELECT " + ", ".join("set_config(%s, %s, false)" for _ in NAMES)
     with connection.cursor() as other:
         other.execute("SELECT " + ", ".join(f"current_setting('{name}', true)" for name in NAMES))
-        before = other.fetchone()
-        other.execute("SELECT set_config(%s, %s, false), set_config(%s, %s, false)",
-                      [NAMES[0], reach, NAMES[1], "relaxed_order"])  # fmt: skip
+        before = [value or default for value, default in zip(other.fetchone(), DEFAULTS, strict=True)]
+        other.execute(change, _pairs([reach, "relaxed_order", "off"]))
         try:
             return execute(sql, params, False, context)
         finally:
             if not connection.needs_rollback:
-                other.execute(
-                    "SELECT set_config(%s, %s, false), set_config(%s, %s, false)",
-                    [NAMES[0], before[0] or "40", NAMES[1], before[1] or "off"],
-                )
+                other.execute(change, _pairs(before))
+
+
+def _pairs(values: list[str]) -> list[str]:
+    return [part for pair in zip(NAMES, values, strict=True) for part in pair]
