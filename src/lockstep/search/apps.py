@@ -20,7 +20,7 @@ class SearchConfig(AppConfig):
         register(checks.check_declarations, "lockstep", Tags.models)
         register(checks.check_database, "lockstep", Tags.database)
         pre_migrate.connect(migrations_off.prepare, sender=self, dispatch_uid="lockstep_search.prepare")
-        post_migrate.connect(spaces.ensure_all, dispatch_uid="lockstep_search.spaces")
+        post_migrate.connect(spaces.ensure_all, sender=self, dispatch_uid="lockstep_search.spaces")
         setting_changed.connect(_settings_changed, dispatch_uid="lockstep_search.settings")
 
 

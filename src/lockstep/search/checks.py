@@ -7,12 +7,14 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as Caution
-from django.db import connections
+from django.db import ProgrammingError, connections
 
 from lockstep.core.exceptions import LockstepError
 from lockstep.search.conf import settings
 from lockstep.search.ddl import name
 from lockstep.search.declaration import Declaration, all_indexes
+from lockstep.search.spaces import find, space_key
+from lockstep.search.vector_tables import has_vector_index
 
 __all__ = ["check_database", "check_declarations"]
 
@@ -79,7 +81,7 @@ def _check_strict(index: Declaration) -> list[CheckMessage]:
 
 
 def check_database(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """E010 to W014: versions, tables and keys of each database that holds indexed models."""
+    """E010 to W016: versions, tables and keys of each database that holds indexed models."""
     found: list[CheckMessage] = []
     for using in databases or []:
         connection = connections[using]
@@ -135,20 +137,26 @@ def _check_versions(connection: Any) -> list[CheckMessage]:
 
 
 def _check_index(index: Declaration, using: str) -> list[CheckMessage]:
-    from lockstep.search.spaces import active, has_vector_index
-
-    found: list[CheckMessage] = []
     command = f"manage.py lockstep_reembed {index.label}"
     try:
-        space = active(index, using)
-    except LockstepError as error:
+        space = find(index, using)
+    except ProgrammingError:  # this release's own migration has not run yet
+        return []
+    found = _check_triggers(index, using)
+    if space is None:
+        return found  # made by the next migrate or write
+    if space.key != space_key(index.embedder):
         # A warning: an error here would keep `migrate` from running, which may be what mends it.
-        return [
+        found.append(
             Caution(
-                str(error), hint="See docs/howto/embedders.md.", obj=index.model, id="lockstep_search.W012"
+                f"{index.label} was embedded by {space.model!r}, the settings now name {index.embedder.model!r}"
+                " or other dimensions, revision or prefixes: writes and searches are refused.",
+                hint=f"Put the old model back, or run: {command} --new-space",
+                obj=index.model,
+                id="lockstep_search.W012",
             )
-        ]
-    if not has_vector_index(space, using):
+        )
+    if not has_vector_index(space.table, using):
         found.append(
             Caution(
                 f"{index.label} has no valid vector index on {using!r}: dense search reads every vector.",
@@ -157,18 +165,58 @@ def _check_index(index: Declaration, using: str) -> list[CheckMessage]:
                 id="lockstep_search.W013",
             )
         )
+    if _has_unvalidated(index, using):
+        found.append(
+            Caution(
+                f"Rows of {index.model._meta.label} from before the index may have no embedding yet.",
+                hint=f"Run: {command}",
+                obj=index.model,
+                id="lockstep_search.W014",
+            )
+        )
+    return found
+
+
+def _has_unvalidated(index: Declaration, using: str) -> bool:
     with connections[using].cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass(%s) AND conname = %s AND NOT convalidated",
+            "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass(%s) AND conname = %s"
+            " AND NOT convalidated)",
             [name(index.table), f"{index.slug}_embedded"],
         )
-        if cursor.fetchone()[0]:
-            found.append(
-                Caution(
-                    f"Rows of {index.model._meta.label} from before the index may have no embedding yet.",
-                    hint=f"Run: {command}",
-                    obj=index.model,
-                    id="lockstep_search.W014",
-                )
+        return bool(cursor.fetchone()[0])
+
+
+def _check_triggers(index: Declaration, using: str) -> list[CheckMessage]:
+    """Ours must be on, and the last to see a row before it is written."""
+    ours = f"zzz_{index.slug}_digest"
+    with connections[using].cursor() as cursor:
+        cursor.execute(  # tgtype: 1 row, 2 before; tgenabled: D disabled, R only while replicating
+            "SELECT tgname, tgenabled IN ('D', 'R') FROM pg_trigger WHERE tgrelid = to_regclass(%s)"
+            ' AND (tgname LIKE %s OR tgname > %s COLLATE "C" AND tgtype & 3 = 3 AND NOT tgisinternal)',
+            [name(index.table), f"%{index.slug}%", ours],
+        )
+        rows: dict[str, bool] = dict(cursor.fetchall())
+    later = sorted(trigger for trigger in rows if index.slug not in trigger)
+    found: list[CheckMessage] = []
+    if off := sorted(trigger for trigger, disabled in rows.items() if disabled and index.slug in trigger):
+        found.append(
+            Caution(
+                f"The trigger {off[0]} of {index.model._meta.label} is disabled: what is written now is not in step.",
+                hint=f"ALTER TABLE {name(index.table)} ENABLE TRIGGER USER; then: manage.py lockstep_reembed"
+                f" {index.label} --verify",
+                obj=index.model,
+                id="lockstep_search.W015",
             )
+        )
+    if later:
+        found.append(
+            Caution(
+                f"The trigger {later[0]} of {index.model._meta.label} runs after the one that reads the text: what it"
+                " changes is not embedded.",
+                hint=f"Triggers of one event run by name: give it one before {ours!r}.",
+                obj=index.model,
+                id="lockstep_search.W016",
+            )
+        )
     return found

@@ -28,9 +28,9 @@ class SearchSettings:
     query_timeout_s: float = 2.0
     """Longest wait for the embedding of a query; then the other legs answer alone."""
     write_timeout_s: float = 60.0
-    """Longest wait for one batch of document embeddings outside a transaction."""
+    """Longest wait for the embedding of ``batch_size`` texts outside a transaction; more texts, longer."""
     atomic_timeout_s: float = 5.0
-    """The same inside ``atomic()``, where row locks are held meanwhile."""
+    """Longest wait inside ``atomic()``, however many texts: row locks are held meanwhile."""
     batch_size: int = 64
     """Records that are embedded and committed together by bulk writes and ``lockstep_reembed``."""
     max_chunks: int = 1000
@@ -39,13 +39,18 @@ class SearchSettings:
     """Vectors that one process remembers, so that ``prepare()`` and a retry are not paid for twice."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.embedders, Mapping):
+            raise ValueError("embedders must be a dict of aliases, shaped like CACHES.")
+        if not isinstance(self.config, str):
+            raise ValueError("config must be the name of a text-search configuration, such as 'english'.")
         for alias, entry in self.embedders.items():
             if not isinstance(entry, Mapping) or not isinstance(entry.get("BACKEND"), str):
                 raise ValueError(
                     f'embedders[{alias!r}] must be {{"BACKEND": "dotted.path", "OPTIONS": {{...}}}}.'
                 )
         for name in ("query_timeout_s", "write_timeout_s", "atomic_timeout_s"):
-            if not getattr(self, name) > 0:
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not value > 0:
                 raise ValueError(f"{name} must be a positive number of seconds.")
         for name in ("batch_size", "max_chunks", "vector_memory"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:

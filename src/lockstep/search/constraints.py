@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from lockstep.search.declaration import Declaration
 
-__all__ = ["InStep"]
+__all__ = ["KINDS", "InStep"]
+
+#: The tables beside a record, in the order of ``InStep.tables``.
+KINDS = ("document", "manifest", "pending", "chunk")
 
 
 class InStep(models.BaseConstraint):
@@ -33,6 +36,7 @@ class InStep(models.BaseConstraint):
         label: str,
         record: str,
         pk: str,
+        pk_kind: str,
         digest: str,
         context: str | None,
         tables: list[str] | tuple[str, ...],
@@ -45,6 +49,9 @@ class InStep(models.BaseConstraint):
         self.label = label
         self.record = record
         self.pk = pk
+        self.pk_kind = (
+            pk_kind  # Django drops foreign keys when it alters a key's type: then we are asked again
+        )
         self.digest = digest
         self.context = context
         self.tables = tuple(tables)
@@ -62,9 +69,10 @@ class InStep(models.BaseConstraint):
             label=index.label,
             record=index.table,
             pk=index.pk_column,
+            pk_kind=meta.pk.get_internal_type(),
             digest=index.columns([index.digest_name])[0],
             context=index.columns([index.context_name])[0] if index.context else None,
-            tables=[index.sibling_table(kind) for kind in ("document", "manifest", "pending")],
+            tables=[index.sibling_table(kind) for kind in KINDS],
             text=list(zip(index.columns(index.text), index.text.values(), strict=True)),
             identifiers=[(field.column, isinstance(field, ArrayField)) for field in identifiers],  # type: ignore[union-attr]
             config=index.config,
@@ -73,7 +81,6 @@ class InStep(models.BaseConstraint):
 
     @property
     def shape(self) -> ddl.Shape:
-        document, manifest, pending = self.tables
         return ddl.Shape(
             slug=self.name,
             label=self.label,
@@ -81,9 +88,6 @@ class InStep(models.BaseConstraint):
             pk=self.pk,
             digest=self.digest,
             context=self.context,
-            document=document,
-            manifest=manifest,
-            pending=pending,
             text=self.text,  # type: ignore[arg-type]
             identifiers=self.identifiers,  # type: ignore[arg-type]
             config=self.config,
@@ -103,8 +107,7 @@ class InStep(models.BaseConstraint):
         assert schema_editor is not None
         if schema_editor.connection.vendor != "postgresql":
             return
-        document, manifest, pending = self.tables
-        tables = {"record": self.record, "document": document, "manifest": manifest, "pending": pending}
+        tables = {"record": self.record} | dict(zip(KINDS, self.tables, strict=True))
         quote = schema_editor.quote_name
         for template in ddl.create(self.shape):
             parts = {key: Table(table, quote) for key, table in tables.items() if f"%({key})s" in template}
@@ -117,8 +120,8 @@ class InStep(models.BaseConstraint):
     ) -> None:  # type: ignore[override]
         assert schema_editor is not None
         if schema_editor.connection.vendor == "postgresql":
-            for statement in ddl.drop(self.shape):
-                schema_editor.execute(statement.replace("%%", "%"))
+            for statement in ddl.drop(self.name):
+                schema_editor.execute(statement.replace("%%", "%"), None)
 
     def validate(self, *args: Any, **kwargs: Any) -> None:
         """Nothing to ask before a save: the database answers at commit."""
@@ -130,6 +133,7 @@ class InStep(models.BaseConstraint):
             "label",
             "record",
             "pk",
+            "pk_kind",
             "digest",
             "context",
             "tables",

@@ -4,8 +4,12 @@ The guarantee is the foreign keys. A record points at its manifest (strict mode)
 record, both by (id, digest); so neither can commit with another text's embedding, whoever writes. The
 triggers only compute: the digest before a write, words and identifiers after it.
 
-Nothing here names a column in a trigger's definition (no ``UPDATE OF``, no ``WHEN`` over text): Postgres
-would then refuse to alter the column's type, and ``DROP COLUMN … CASCADE`` would take the trigger along.
+The definition of a trigger names no column but the digest: Postgres refuses to alter the type of a column
+that a trigger names, and ``DROP COLUMN … CASCADE`` takes such triggers along. That is why each of them names
+the digest: deleting a model runs no SQL of its constraints, but removing the column ends the triggers too.
+
+What does not depend on the declaration (unique indexes and foreign keys between tables) is made once and goes
+with its table: a changed weight then costs a big table nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["DIGEST", "Shape", "create", "drop", "literal", "name", "recipe"]
+__all__ = ["DIGEST", "ORPHANS", "Shape", "create", "drop", "literal", "name", "recipe"]
 
 #: Rows up to which a migration checks existing rows at once; above, ``lockstep_reembed`` does, without a lock.
 VALIDATE_AT_ONCE = 10_000
@@ -29,9 +33,6 @@ class Shape:
     pk: str
     digest: str
     context: str | None
-    document: str
-    manifest: str
-    pending: str
     text: tuple[tuple[str, str], ...]
     """(column, weight)"""
     identifiers: tuple[tuple[str, bool], ...]
@@ -48,35 +49,43 @@ class Shape:
 
 def create(shape: Shape) -> Iterator[str]:
     """Statements in order. Placeholders: ``%(record)s`` and so on for tables, so that renames are followed."""
+    yield f"SELECT {literal(shape.config)}::regconfig"  # fails here if unknown, not at the first write
     yield _digest_function(shape)
-    yield (
-        f"CREATE TRIGGER {name('zzz_' + shape.slug + '_digest')} BEFORE INSERT OR UPDATE ON %(record)s"
-        f" FOR EACH ROW EXECUTE FUNCTION {name(shape.slug + '_digest')}()"
-    )
     yield _document_function(shape)
-    yield (
-        f"CREATE TRIGGER {name('zzz_' + shape.slug + '_document')} AFTER INSERT OR UPDATE ON %(record)s"
-        f" FOR EACH ROW EXECUTE FUNCTION {name(shape.slug + '_document')}()"
-    )
+    for suffix, moment in (("digest", "BEFORE"), ("document", "AFTER")):
+        yield (
+            f"CREATE TRIGGER {name(f'zzz_{shape.slug}_{suffix}')} {moment} INSERT OR UPDATE ON %(record)s"
+            f" FOR EACH ROW WHEN (NEW.{name(shape.digest)} IS NULL OR NEW.{name(shape.digest)} IS NOT NULL)"
+            f" EXECUTE FUNCTION {name(f'{shape.slug}_{suffix}')}()"
+        )
     yield from _keys(shape)
     if shape.strict:
         yield from _strict(shape)
 
 
-def drop(shape: Shape) -> Iterator[str]:
-    """Everything of ``create`` in reverse order; each statement passes when its object is gone already."""
-    slug, record = shape.slug, name(shape.record)
-    for kind in ("insert", "update"):
-        yield f"DROP TRIGGER IF EXISTS {name(f'A_{slug}_{kind}')} ON {record}"
-    for suffix in ("document", "digest"):
-        yield f"DROP TRIGGER IF EXISTS {name(f'zzz_{slug}_{suffix}')} ON {record}"
-    for suffix in ("refuse", "document", "digest"):
-        yield f"DROP FUNCTION IF EXISTS {name(f'{slug}_{suffix}')}()"
-    yield f"ALTER TABLE {record} DROP CONSTRAINT IF EXISTS {name(slug + '_embedded')}"
-    yield f"ALTER TABLE IF EXISTS {name(shape.manifest)} DROP CONSTRAINT IF EXISTS {name(slug + '_in_step')}"
-    for table in (shape.document, shape.pending):
-        yield f"ALTER TABLE IF EXISTS {name(table)} DROP CONSTRAINT IF EXISTS {name(f'{slug}_of')}"
-    yield f"ALTER TABLE {record} DROP CONSTRAINT IF EXISTS {name(slug + '_digest')}"
+def drop(slug: str) -> Iterator[str]:
+    """What depends on the declaration. It is found by its name: the tables may have been renamed before."""
+    functions = [f"{slug}_{suffix}" for suffix in ("digest", "document", "refuse")]
+    yield f"""DO $ls$ DECLARE one record; BEGIN
+  FOR one IN SELECT t.tgname, t.tgrelid::regclass AS place FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+      WHERE p.proname IN ({", ".join(map(literal, functions))}) AND pg_function_is_visible(p.oid) LOOP
+    EXECUTE format('DROP TRIGGER %%I ON %%s', one.tgname, one.place);
+  END LOOP;
+  FOR one IN SELECT conname, conrelid::regclass AS place FROM pg_constraint
+      WHERE conname = {literal(slug + "_embedded")} AND pg_table_is_visible(conrelid) LOOP
+    EXECUTE format('ALTER TABLE %%s DROP CONSTRAINT %%I', one.place, one.conname);
+  END LOOP;
+END $ls$"""
+    for function in functions:
+        yield f"DROP FUNCTION IF EXISTS {name(function)}()"
+
+
+#: Functions whose triggers went with a column or table. ``post_migrate`` drops them.
+ORPHANS = """
+SELECT p.proname FROM pg_proc p WHERE p.proname ~ '^ls_[0-9a-f]{8}_(digest|document|refuse)$'
+  AND pg_function_is_visible(p.oid) AND p.prorettype = 'trigger'::regtype
+  AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid)
+"""
 
 
 def _digest_function(shape: Shape) -> str:
@@ -122,6 +131,7 @@ BEGIN
       DELETE FROM %(document)s WHERE record_id = OLD.{pk};
       DELETE FROM %(manifest)s WHERE record_id = OLD.{pk};
       DELETE FROM %(pending)s WHERE record_id = OLD.{pk};
+      DELETE FROM %(chunk)s WHERE record_id = OLD.{pk};
     ELSE
       reworded := NEW.{digest} IS DISTINCT FROM OLD.{digest};
       IF NOT (reworded{"".join(f" OR {c}" for c in changed)} OR {flag} = 'renew') THEN
@@ -159,18 +169,49 @@ def _declared(shape: Shape) -> str:
 
 
 def _keys(shape: Shape) -> Iterator[str]:
-    slug, pk, digest = shape.slug, name(shape.pk), name(shape.digest)
-    deferred = "DEFERRABLE INITIALLY DEFERRED"
-    yield f"ALTER TABLE %(record)s ADD CONSTRAINT {name(slug + '_digest')} UNIQUE ({pk}, {digest})"
+    pk, digest = shape.pk, shape.digest
+    yield _unique("record", pk, digest)
+    yield _unique("manifest", "record_id", "digest")
     for table in ("document", "pending"):
-        yield (
-            f"ALTER TABLE %({table})s ADD CONSTRAINT {name(slug + '_of')} FOREIGN KEY (record_id)"
-            f" REFERENCES %(record)s ({pk}) ON DELETE CASCADE {deferred}"
-        )
-    yield (
-        f"ALTER TABLE %(manifest)s ADD CONSTRAINT {name(slug + '_in_step')} FOREIGN KEY (record_id, digest)"
-        f" REFERENCES %(record)s ({pk}, {digest}) ON DELETE CASCADE {deferred}"
+        yield _cascade(f"{shape.slug}_of", table, ("record_id",), (pk,))
+    yield _cascade(f"{shape.slug}_in_step", "manifest", ("record_id", "digest"), (pk, digest))
+
+
+def _unique(table: str, *columns: str) -> str:
+    """Postgres picks the name: one of ours would be taken when a new model gets a renamed one's old name."""
+    return f"""DO $ls$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = {_oid(table)} AND indisunique AND indpred IS NULL
+      AND indkey::text = array_to_string({_attributes(table, columns)}, ' ')) THEN
+    ALTER TABLE %({table})s ADD UNIQUE ({_list(columns)});
+  END IF;
+END $ls$"""
+
+
+def _cascade(key: str, table: str, columns: Sequence[str], target: Sequence[str]) -> str:
+    return f"""DO $ls$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND conrelid = {_oid(table)}
+      AND confrelid = {_oid("record")} AND conkey = {_attributes(table, columns)}) THEN
+    ALTER TABLE %({table})s ADD CONSTRAINT {name(key)} FOREIGN KEY ({_list(columns)})
+      REFERENCES %(record)s ({_list(target)}) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED;
+  END IF;
+END $ls$"""
+
+
+def _oid(table: str) -> str:
+    return f"$t$%({table})s$t$::regclass"
+
+
+def _attributes(table: str, columns: Sequence[str]) -> str:
+    """The numbers of columns, in order."""
+    wanted = ", ".join(map(literal, columns))
+    return (
+        f"(SELECT array_agg(attnum ORDER BY array_position(ARRAY[{wanted}]::name[], attname)) FROM pg_attribute"
+        f" WHERE attrelid = {_oid(table)} AND attname IN ({wanted}))"
     )
+
+
+def _list(columns: Sequence[str]) -> str:
+    return ", ".join(map(name, columns))
 
 
 def _strict(shape: Shape) -> Iterator[str]:
@@ -209,7 +250,7 @@ def _refuse_function(shape: Shape) -> str:
     hint = (
         "Write through the ORM (save, bulk_create, bulk_update, update), wrap raw SQL in"
         f" `with {model}.{attribute}.in_step():`, call {model}.{attribute}.embed(pks) in the same transaction,"
-        ' or declare mode="deferred".'
+        f' put EmbedRecords("{shape.label.rpartition(".")[0]}") behind RunPython, or declare mode="deferred".'
     )
     return f"""
 CREATE OR REPLACE FUNCTION {name(shape.slug + "_refuse")}() RETURNS trigger LANGUAGE plpgsql AS $ls$
@@ -248,12 +289,13 @@ def recipe(parts: Sequence[object]) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
 
 
-#: The digest of a record: length-prefixed fields, NULL apart from ''. ``index.text_digest`` computes the same.
+#: The digest of a record: length-prefixed fields, NULL like '', for both embed alike: a column may become
+#: NOT NULL without a new embedding. ``declaration.text_digest`` computes the same.
 DIGEST = """
 CREATE OR REPLACE FUNCTION lockstep_digest_v1(fields text[]) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (SELECT substr(encode(sha256(convert_to(
-    'v1|' || coalesce(string_agg(coalesce(length(field)::text || ':' || field, 'N'), '|' ORDER BY place), ''), 'UTF8'
+    'v1|' || string_agg(length(field)::text || ':' || field, '|' ORDER BY place), 'UTF8'
   )), 'hex'), 1, 32)::uuid
-  FROM unnest(fields) WITH ORDINALITY AS f (field, place))
+  FROM (SELECT coalesce(field, '') AS field, place FROM unnest(fields) WITH ORDINALITY AS f (field, place)) one)
 """

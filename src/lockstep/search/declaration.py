@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Declaration", "Document", "all_indexes", "indexes_of", "register", "text_digest", "text_key"]
 
-#: Postgres' limit for names, less the room for an underscore and the key of a space.
-NAME_LENGTH = 53
+#: Postgres' limit for names, less the room for what follows it: _, the key of a space, _v.
+NAME_LENGTH = 52
 
 Mode = Literal["strict", "deferred"]
 WEIGHTS = ("A", "B", "C", "D")
 CONTEXT_WEIGHT = "B"
+UNKNOWN = object()
 TEXT_FIELDS = (models.CharField, models.TextField)
 IDENTIFIER_FIELDS = (*TEXT_FIELDS, models.IntegerField, models.UUIDField, ArrayField)
 
@@ -83,6 +84,8 @@ class Declaration:
             raise DeclarationError(
                 f"{meta.label} is unmanaged: no migration can keep it in step. Use hybrid_search(qs, ...)."
             )
+        if isinstance(meta.pk, models.CompositePrimaryKey):
+            raise DeclarationError(f"{meta.label} has a composite primary key; an index needs a single one.")
         for name in self.text:
             self._local_field(name, TEXT_FIELDS, "a character field")
         for name in self.identifiers:
@@ -180,36 +183,65 @@ class Declaration:
         return [self.model._meta.get_field(name).column for name in names]  # type: ignore[union-attr]
 
     def touches(self, names: Iterable[str] | None) -> bool:
-        """Whether a write of these fields (None for all) can change what is embedded."""
-        return names is None or not set(self.text_names).isdisjoint(names)
+        """Whether a write of these fields (None for all) can change what is embedded, or for which key."""
+        return names is None or not {*self.text_names, "pk", self.model._meta.pk.name}.isdisjoint(names)
 
-    def document(self, instance: models.Model) -> Document | None:
+    @property
+    def relations(self) -> list[str]:
+        """Foreign keys of the record: the context is drawn through them."""
+        fields = self.model._meta.concrete_fields
+        return [f.name for f in fields if f.is_relation and not getattr(f.remote_field, "parent_link", False)]
+
+    def moves_context(self, names: Iterable[str] | None) -> bool:
+        """Whether a write of these fields (None for all) can change the context."""
+        attnames = [self.model._meta.get_field(name).attname for name in self.relations]  # type: ignore[union-attr]
+        sources = {*self.relations, *attnames, self.context_name}
+        return self.context is not None and (names is None or not sources.isdisjoint(names))
+
+    def document(self, instance: models.Model, names: Iterable[str] | None = None) -> Document | None:
         """What the index will embed of an instance, or None where only the database can tell.
 
         That is so for expressions such as ``Upper("title")``, for deferred fields and for field types
         that store something else than what they show.
+
+        Args:
+            names: fields that are written; None for all. The context is computed where they can change it.
         """
-        values: list[str | None] = []
-        deferred = instance.get_deferred_fields()
-        for name in self.text:
-            field = self.model._meta.get_field(name)
-            if field.attname in deferred:  # type: ignore[union-attr]
-                return None
-            value = field.get_prep_value(getattr(instance, field.attname))  # type: ignore[union-attr]
-            if not (value is None or isinstance(value, str)):
-                return None
-            values.append(_storable(value, f"{self.model._meta.label}.{name}"))
+        values: list[Any] = [self._stored_text(instance, name) for name in self.text]
         if self.context:
-            if self.context_name in deferred:
-                return None
-            values.append(self.context_of(instance))
+            computed = self.moves_context(names)
+            values.append(
+                self.context_of(instance) if computed else self._stored_text(instance, self.context_name)
+            )
+        if any(value is UNKNOWN for value in values):
+            return None
         return self.render(values)
+
+    def _stored_text(self, instance: models.Model, name: str) -> str | object | None:
+        """What the database will hold of a field, as far as Python can tell."""
+        field = self.model._meta.get_field(name)
+        if field.attname in instance.get_deferred_fields():  # type: ignore[union-attr]
+            return UNKNOWN
+        value = getattr(instance, field.attname)  # type: ignore[union-attr]
+        if hasattr(value, "resolve_expression"):
+            return UNKNOWN
+        value = field.get_prep_value(value)  # type: ignore[union-attr]
+        if not (value is None or isinstance(value, str)):
+            return UNKNOWN
+        return _storable(value, f"{self.model._meta.label}.{name}")
 
     def context_of(self, instance: models.Model) -> str:
         """The context text of an instance, computed now."""
         if self.context is None:
             return ""
-        value = self.context(instance)
+        try:
+            value = self.context(instance)
+        except Exception as error:
+            error.add_note(
+                f"In context= of {self.label}. Many-to-many and reverse rows exist only after the first save:"
+                " return '' while instance.pk is None, and call touch_search() when those rows change."
+            )
+            raise
         lines = [value] if isinstance(value, str) else list(value or ())
         return _storable("\n".join(line for line in lines if line), f"context of {self.label}") or ""
 
@@ -221,8 +253,8 @@ class Declaration:
 
 
 def text_digest(values: Sequence[str | None]) -> UUID:
-    """The digest that ``lockstep_digest_v1`` computes in the database: length-prefixed, NULL apart from ''."""
-    parts = "|".join("N" if value is None else f"{len(value)}:{value}" for value in values)
+    """The digest that ``lockstep_digest_v1`` computes in the database: length-prefixed, NULL like ''."""
+    parts = "|".join(f"{len(value or '')}:{value or ''}" for value in values)
     return UUID(hashlib.sha256(f"v1|{parts}".encode()).hexdigest()[:32])
 
 

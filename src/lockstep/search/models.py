@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 
-__all__ = ["LexemeStat", "Space"]
+__all__ = ["Derived", "LexemeStat", "Space"]
 
 
-class Space(models.Model):
+class Derived(models.Model):
+    """A row that the database, the write hooks or a command makes; fixtures cannot bring one."""
+
+    class Meta:
+        abstract = True
+
+    def _save_table(self, raw: bool = False, *args: Any, **kwargs: Any) -> bool:
+        return False if raw else super()._save_table(raw, *args, **kwargs)  # type: ignore[misc]
+
+
+class Space(Derived):
     """An embedding space of one index: one model, one revision, one number of dimensions.
 
     Its vectors stand in a typed table of their own, a child of the index's chunk table.
@@ -43,7 +55,7 @@ class Space(models.Model):
         return f"{self.index} in {self.model} ({self.dimensions} dimensions, {self.state})"
 
 
-class LexemeStat(models.Model):
+class LexemeStat(Derived):
     """In how many records of an index a lexeme stands; the row of the empty lexeme counts the records.
 
     ``lockstep_stats`` and the re-embed follower refresh it. It may lag: ranking degrades smoothly.

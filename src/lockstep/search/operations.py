@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from django.apps import apps as installed
-from django.db import DatabaseError
+from django.db import DatabaseError, models, router
 from django.db.migrations.operations.base import Operation
 from pgvector.django import VectorExtension
+
+from lockstep.search.constraints import InStep
+from lockstep.search.declaration import Declaration, all_indexes
 
 __all__ = ["EmbedRecords", "PgVector"]
 
@@ -43,7 +46,6 @@ class EmbedRecords(Operation):
 
     reduces_to_sql = False
     reversible = True
-    atomic = False
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -52,15 +54,41 @@ class EmbedRecords(Operation):
         pass
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        from lockstep.search.declaration import indexes_of
-        from lockstep.search.queue import stale_pks
+        from lockstep.search import queue, settle
 
         using = schema_editor.connection.alias
-        for index in indexes_of(installed.get_model(self.model)):
-            index.embed(stale_pks(index, using), using=using)
+        model = to_state.apps.get_model(self.model)
+        if schema_editor.connection.vendor == "postgresql" and router.allow_migrate_model(using, model):
+            for index in _indexes_at(to_state.apps, model):
+                settle.embed(index, queue.stale_pks(index, using), using)
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         self.database_forwards(app_label, schema_editor, from_state, to_state)
 
     def describe(self) -> str:
         return f"Embed the records of {self.model} whose text changed"
+
+
+def _indexes_at(apps: Any, model: type[models.Model]) -> Iterator[Declaration]:
+    """The indexes of a model as they were at a point of its migrations: the columns of today may not exist yet."""
+    for sibling in apps.get_app_config(model._meta.app_label).get_models():
+        for constraint in sibling._meta.constraints:
+            if isinstance(constraint, InStep) and constraint.record == model._meta.db_table:
+                yield _Past(model, constraint)
+
+
+class _Past(Declaration):
+    """An index read back from its constraint: enough of it to embed."""
+
+    def __init__(self, model: type[models.Model], constraint: InStep) -> None:
+        by_column = {field.column: field.name for field in model._meta.concrete_fields}
+        today = {index.label.lower(): index.embedder_alias for index in all_indexes()}
+        super().__init__(
+            text={by_column[column]: weight for column, weight in constraint.text},
+            mode="strict" if constraint.strict else "deferred",
+            config=constraint.config,
+            context=(lambda record: "") if constraint.context else None,
+            embedder=today.get(constraint.label.lower(), "default"),
+        )
+        self.model = model
+        self.attname = by_column[constraint.digest].removesuffix("_digest")

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, models, transaction
 
 from lockstep.search.ddl import name
 from lockstep.search.declaration import Declaration
-from lockstep.search.exceptions import SearchError
-from lockstep.search.settle import embed, pk_type, prepared_pks, warm
+from lockstep.search.exceptions import EmbedderMisconfigured, WrongDimensions
+from lockstep.search.settle import embed, pk_type, prepared_pks, warm, write
 from lockstep.search.spaces import active
 from lockstep.search.vectors import given
+from lockstep.search.writes import context_of_many
 
 if TYPE_CHECKING:
     from lockstep.search.declaration import Document
 
-__all__ = ["Backlog", "backlog", "enqueue", "stale_pks", "validate", "work_off"]
+__all__ = ["Backlog", "backlog", "clock", "enqueue", "stale_pks", "untried", "validate", "work_off"]
 
 logger = logging.getLogger("lockstep.search")
 
 #: A record that failed waits 2, 4, 8 … seconds, at most this many.
 LONGEST_WAIT_S = 600
+#: Records that one process claims at most: each takes a place in Postgres' table of locks.
+MOST_CLAIMS = 1000
+#: Records that are queued in one statement.
+ENQUEUED = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +56,63 @@ def backlog(index: Declaration, using: str) -> Backlog:
         return Backlog(*cursor.fetchone())
 
 
-def enqueue(index: Declaration, using: str) -> int:
+def enqueue(index: Declaration, using: str, *, verify: bool = False) -> int:
     """Queue every record that is not enrolled, not embedded, or was read under an older declaration.
+
+    It goes through the table a few thousand keys at a time, so that no lock is held for long.
+
+    Args:
+        verify: read every text again too, and queue what was written while the triggers were off.
 
     Returns: how many were added.
     """
-    with connections[using].cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {name(index.pending_table)} (record_id) SELECT r.{name(index.pk_column)} {_behind(index)}"
-            " ON CONFLICT (record_id) DO NOTHING",
-            [index.recipe, active(index, using).id],
-        )
-        return int(cursor.rowcount)
+    count, last = 0, None
+    while True:
+        with connections[using].cursor() as cursor:
+            cursor.execute(
+                _enqueue_statement(index, using, verify),
+                {"last": last, "recipe": index.recipe, "space": active(index, using).id},
+            )
+            row = cursor.fetchone()
+        added, last = row
+        count += int(added)
+        if last is None:
+            return count
 
 
-def _behind(index: Declaration) -> str:
-    pk, digest = name(index.pk_column), name(index.digest_name)
+def _enqueue_statement(index: Declaration, using: str, verify: bool) -> str:
+    pk, digest, kind = name(index.pk_column), name(index.digest_name), pk_type(index, using)
+    texts = ", ".join(f"r.{name(column)}::text" for column in index.columns(index.text_names))
+    forged = f" OR r.{digest} <> lockstep_digest_v1(ARRAY[{texts}])" if verify else ""
     return (
-        f"FROM {name(index.table)} r"
+        f"WITH part AS (SELECT * FROM {name(index.table)} r WHERE %(last)s::{kind} IS NULL"
+        f" OR r.{pk} > %(last)s::{kind} ORDER BY r.{pk} LIMIT {ENQUEUED}),"
+        f" put AS (INSERT INTO {name(index.pending_table)} (record_id) SELECT r.{pk} FROM part r"
         f" LEFT JOIN {name(index.manifest_table)} m ON m.record_id = r.{pk} AND m.digest = r.{digest}"
         f" LEFT JOIN {name(index.document_table)} d ON d.record_id = r.{pk}"
-        f" WHERE r.{digest} IS NULL OR m.record_id IS NULL OR d.recipe IS DISTINCT FROM %s"
-        " OR m.space_id IS DISTINCT FROM %s"
+        f" WHERE r.{digest} IS NULL OR m.record_id IS NULL OR d.recipe IS DISTINCT FROM %(recipe)s"
+        f" OR m.space_id IS DISTINCT FROM %(space)s{forged}"
+        " ON CONFLICT (record_id) DO NOTHING RETURNING 1)"
+        f" SELECT (SELECT count(*) FROM put), (SELECT {pk} FROM part ORDER BY {pk} DESC LIMIT 1)"
     )
+
+
+def clock(using: str) -> datetime:
+    """The time by the clock of the database."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        now: datetime = cursor.fetchone()[0]
+        return now
+
+
+def untried(index: Declaration, using: str, since: datetime) -> int:
+    """How many records wait that were queued by then and did not fail: another process has them."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*) FROM {name(index.pending_table)} WHERE attempts = 0 AND queued_at <= %s",
+            [since],
+        )
+        return int(cursor.fetchone()[0])
 
 
 def stale_pks(index: Declaration, using: str) -> list[Any]:
@@ -86,128 +127,242 @@ def stale_pks(index: Declaration, using: str) -> list[Any]:
 
 
 def work_off(index: Declaration, using: str, batch_size: int) -> Iterator[int]:
-    """Embed what waits, a batch a transaction, and yield the size of each batch.
+    """Embed what waits, a batch at a time, and yield how many of each batch are in step.
 
-    A batch is claimed with ``FOR UPDATE SKIP LOCKED`` on the queue alone: processes never take the same
-    record, writers of the records are not held up while the model runs, and the claim of a killed process
-    is gone with its connection.
+    Returns when nothing is due that no other process has claimed.
+
+    Raises:
+        EmbedderError: the model is down or overloaded. The batch goes back into the queue and waits.
     """
     while True:
-        with transaction.atomic(using=using):
-            batch = _claim(index, using, batch_size)
-            error = _try_batch(index, batch, using)
-        if not batch:
-            return
-        if error is None:
-            yield len(batch)
-        elif len(batch) == 1 or getattr(error, "retryable", False):
-            _postpone(index, batch, error, using)
-            if getattr(error, "retryable", False):
+        with _claimed(index, using, batch_size) as batch:
+            if not batch:
+                return
+            done, failed = _process(index, batch, using)
+        if done:
+            yield done
+        for error in failed.values():
+            if _concerns_all(error):
                 raise error
-        else:
-            yield from _one_by_one(index, batch, using)
 
 
-def _try_batch(index: Declaration, batch: list[Any], using: str) -> SearchError | None:
-    try:
-        with transaction.atomic(using=using):
-            _renew(index, batch, using)
-    except SearchError as error:
-        return error
-    return None
+@contextmanager
+def _claimed(index: Declaration, using: str, size: int) -> Iterator[list[Any]]:
+    """Records of the queue that are ours for the block. Processes never claim the same one.
+
+    A claim is an advisory lock: no row is locked and no transaction is open while the model runs, so nobody
+    is held up, and the claim of a killed process is gone with its connection. Behind a pooler that hands
+    connections round (``DISABLE_SERVER_SIDE_CURSORS`` says so) claims belong to a transaction instead.
+    """
+    connection = connections[using]
+    pooled = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+    with transaction.atomic(using=using) if pooled else nullcontext():
+        batch = _claim(index, using, size, "pg_try_advisory_xact_lock" if pooled else "pg_try_advisory_lock")
+        try:
+            yield batch
+        finally:
+            if not pooled and connection.connection and not connection.connection.closed:
+                _release(index, batch, using)
 
 
-def _one_by_one(index: Declaration, batch: list[Any], using: str) -> Iterator[int]:
-    """One record of the batch cannot be embedded: find it, so that it holds up no other."""
-    for pk in batch:
-        with transaction.atomic(using=using):
-            error = _try_batch(index, [pk], using)
-        if error is None:
-            yield 1
-        else:
-            logger.warning("%s: record %s was not embedded: %s", index.label, pk, error)
-            _postpone(index, [pk], error, using)
-
-
-def _claim(index: Declaration, using: str, batch_size: int) -> list[Any]:
+def _claim(index: Declaration, using: str, size: int, lock: str) -> list[Any]:
+    # OFFSET 0 keeps the lock out of the inner query: no more are taken than LIMIT lets through.
     with connections[using].cursor() as cursor:
         cursor.execute(
-            f"SELECT record_id FROM {name(index.pending_table)} WHERE not_before <= statement_timestamp()"
-            " ORDER BY not_before LIMIT %s FOR UPDATE SKIP LOCKED",
-            [batch_size],
+            f"SELECT record_id FROM (SELECT record_id FROM {name(index.pending_table)}"
+            " WHERE not_before <= statement_timestamp() ORDER BY not_before OFFSET 0) due"
+            f" WHERE {lock}(%s, hashtext(record_id::text)) LIMIT %s",
+            [_lock_class(index), min(size, MOST_CLAIMS)],
         )
         return [row[0] for row in cursor.fetchall()]
 
 
-def _postpone(index: Declaration, batch: list[Any], error: Exception, using: str) -> None:
+def _release(index: Declaration, batch: list[Any], using: str) -> None:
     with connections[using].cursor() as cursor:
         cursor.execute(
-            f"UPDATE {name(index.pending_table)} SET attempts = attempts + 1, error = %s, not_before ="
-            f" statement_timestamp() + make_interval(secs => least({LONGEST_WAIT_S}, 2 ^ least(attempts + 1, 20)))"
-            f" WHERE record_id = ANY(%s::{pk_type(index, using)}[])",
-            [type(error).__name__, prepared_pks(index, batch, using)],
+            "SELECT pg_advisory_unlock(%s, hashtext(pk::text))"
+            f" FROM unnest(%s::{pk_type(index, using)}[]) AS claimed (pk)",
+            [_lock_class(index), prepared_pks(index, batch, using)],
         )
 
 
-def _renew(index: Declaration, pks: list[Any], using: str) -> None:
-    """Embed the records under the present declaration, enrolling those that are not yet.
-
-    The model is called first, while no record is locked.
-    """
-    with given(warm(index, _read(index, pks, using), using, patient=True)):
-        _enrol(index, pks, using)
-        embed(index, pks, using)
-    _dismiss(index, pks, using)
+def _lock_class(index: Declaration) -> int:
+    """The half of an advisory lock's key that stands for the index: a signed 32-bit number."""
+    number = int(index.slug.removeprefix("ls_"), 16)
+    return number - 2**32 if number >= 2**31 else number
 
 
-def _read(index: Declaration, pks: list[Any], using: str) -> list[Document]:
-    columns = ", ".join(f"{name(column)}::text" for column in index.columns(index.text_names))
+def _concerns_all(error: Exception) -> bool:
+    """Whether the embedder is at fault, not a text: down, overloaded, misconfigured or locked."""
+    return (
+        getattr(error, "retryable", False)
+        or getattr(error, "status", None) in (401, 403, 404)
+        or isinstance(error, EmbedderMisconfigured | WrongDimensions)
+    )
+
+
+def _process(index: Declaration, batch: list[Any], using: str) -> tuple[int, dict[Any, Exception]]:
+    """Embed a batch. Returns: how many are in step now, and what failed with its error."""
+    active(index, using)  # raises where nothing could be embedded at all
+    contexts, failed = context_of_many(index, _records(index, batch, using))
+    documents = _read(index, [pk for pk in batch if pk not in failed], contexts, using)
+    vectors, worse = _embed(index, documents, using)
+    failed |= worse
+    good = {pk: document for pk, document in documents.items() if pk not in failed}
+    with given(vectors):
+        done, worse = _store(index, good, contexts, using)
+    failed |= worse
+    for error in dict.fromkeys(failed.values()):
+        pks = [pk for pk, own in failed.items() if own is error]
+        logger.warning("%s: %d not embedded (%s …): %s", index.label, len(pks), pks[0], error)
+        _postpone(index, pks, error, using)
+    _look_again(index, [pk for pk in good if pk not in done and pk not in failed], using)
+    return len(done), failed
+
+
+def _records(index: Declaration, pks: list[Any], using: str) -> list[models.Model]:
+    """Instances to draw the context from; none where there is no context."""
+    if not index.context:
+        return []
+    return list(index.model._base_manager.using(using).filter(pk__in=pks))
+
+
+def _read(index: Declaration, pks: list[Any], contexts: Mapping[Any, str], using: str) -> dict[Any, Document]:
+    """What those records that still wait will say."""
+    columns = ", ".join(f"r.{name(column)}::text" for column in index.columns(index.text))
+    pk = name(index.pk_column)
     with connections[using].cursor() as cursor:
         cursor.execute(
-            f"SELECT {columns} FROM {name(index.table)}"
-            f" WHERE {name(index.pk_column)} = ANY(%s::{pk_type(index, using)}[])",
+            f"SELECT r.{pk}, {columns} FROM {name(index.table)} r"
+            f" JOIN {name(index.pending_table)} p ON p.record_id = r.{pk}"
+            f" WHERE r.{pk} = ANY(%s::{pk_type(index, using)}[])",
             [prepared_pks(index, pks, using)],
         )
-        return [Declaration.render(row) for row in cursor.fetchall()]
+        rows = cursor.fetchall()
+    own = [contexts] if index.context else []
+    return {
+        row[0]: Declaration.render([*row[1:], *(found[row[0]] for found in own)])
+        for row in rows
+        if all(row[0] in found for found in own)
+    }
 
 
-def _enrol(index: Declaration, pks: list[Any], using: str) -> None:
+def _embed(
+    index: Declaration, documents: dict[Any, Document], using: str
+) -> tuple[dict[tuple[str, Any], bytes], dict[Any, Exception]]:
+    """Vectors of these documents. One that cannot be embedded is found by halving: it holds up no other."""
+    try:
+        return warm(index, documents.values(), using, patient=True), {}
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # whatever a backend or a strange text comes up with
+        if len(documents) <= 1 or _concerns_all(error):
+            return {}, dict.fromkeys(documents, error)
+        vectors: dict[tuple[str, Any], bytes] = {}
+        failed: dict[Any, Exception] = {}
+        for half in _halves(documents):
+            more, worse = _embed(index, half, using)
+            vectors |= more
+            failed |= worse
+        return vectors, failed
+
+
+def _halves(documents: dict[Any, Document]) -> Iterator[dict[Any, Document]]:
+    items = list(documents.items())
+    middle = len(items) // 2
+    yield dict(items[:middle])
+    yield dict(items[middle:])
+
+
+def _store(
+    index: Declaration, documents: dict[Any, Document], contexts: Mapping[Any, str], using: str
+) -> tuple[set[Any], dict[Any, Exception]]:
+    """Write what was embedded; the same halving for a record that the database refuses."""
+    if not documents:
+        return set(), {}
+    try:
+        with transaction.atomic(using=using):
+            enrolled = _enrol(index, documents, contexts, using)
+            done = write(index, documents, using)
+            # A trigger of the project changed the text while we enrolled it.
+            embed(index, enrolled - done, using)
+            return done | enrolled, {}
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError as error:
+        if len(documents) == 1:
+            return set(), dict.fromkeys(documents, error)
+        done: set[Any] = set()
+        failed: dict[Any, Exception] = {}
+        for half in _halves(documents):
+            more, worse = _store(index, half, contexts, using)
+            done |= more
+            failed |= worse
+        return done, failed
+
+
+def _enrol(
+    index: Declaration, documents: Mapping[Any, Document], contexts: Mapping[Any, str], using: str
+) -> set[Any]:
     """Have the triggers read these records again where they have not, or under an older declaration.
 
-    Any other digest makes the trigger compute its own. Records that somebody is writing are left for later.
+    Any other digest makes the trigger compute its own. Left for later: records that somebody is writing, and
+    those whose text is no longer the one that was embedded.
+
+    Returns: primary keys of the records that were read again.
     """
-    pk, digest = name(index.pk_column), name(index.digest_name)
+    pk, digest, context = name(index.pk_column), name(index.digest_name), name(index.context_name)
+    texts = ", ".join(f"r.{name(column)}::text" for column in index.columns(index.text))
+    put = f", {context} = behind.context" if index.context else ""
+    moved = f" OR r.{context} <> seen.context" if index.context else ""
+    last = ", seen.context" if index.context else ""
+    pks = list(documents)
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT set_config(%s, 'renew', true)", [f"lockstep.{index.slug}"])
         cursor.execute(
-            f"WITH behind AS (SELECT r.{pk} AS pk FROM {name(index.table)} r"
-            f" WHERE r.{pk} = ANY(%s::{pk_type(index, using)}[]) AND (r.{digest} IS NULL OR NOT EXISTS"
-            f" (SELECT FROM {name(index.document_table)} d WHERE d.record_id = r.{pk} AND d.recipe = %s))"
-            " FOR UPDATE SKIP LOCKED)"
-            f" UPDATE {name(index.table)} r SET {digest} = gen_random_uuid() FROM behind WHERE r.{pk} = behind.pk",
-            [prepared_pks(index, pks, using), index.recipe],
+            f"WITH behind AS (SELECT r.{pk} AS pk, seen.context FROM {name(index.table)} r"
+            f" JOIN unnest(%s::{pk_type(index, using)}[], %s::uuid[], %s::text[]) AS seen (pk, digest, context)"
+            f" ON r.{pk} = seen.pk AND lockstep_digest_v1(ARRAY[{texts}{last}]) = seen.digest"
+            f" WHERE r.{digest} IS DISTINCT FROM seen.digest{moved} OR NOT EXISTS"
+            f" (SELECT FROM {name(index.document_table)} d WHERE d.record_id = r.{pk} AND d.recipe = %s)"
+            f" ORDER BY r.{pk} FOR UPDATE OF r SKIP LOCKED)"
+            f" UPDATE {name(index.table)} r SET {digest} = gen_random_uuid(){put} FROM behind"
+            f" WHERE r.{pk} = behind.pk RETURNING r.{pk}",
+            [
+                prepared_pks(index, pks, using),
+                [documents[pk].digest for pk in pks],
+                [contexts.get(pk) for pk in pks],
+                index.recipe,
+            ],
         )
+        enrolled = {row[0] for row in cursor.fetchall()}
         cursor.execute("SELECT set_config(%s, 'off', true)", [f"lockstep.{index.slug}"])
-        cursor.execute(  # embedded, but in a space that was replaced
-            f"DELETE FROM {name(index.manifest_table)} WHERE record_id = ANY(%s::{pk_type(index, using)}[])"
-            " AND space_id IS DISTINCT FROM %s",
-            [prepared_pks(index, pks, using), active(index, using).id],
-        )
+        return enrolled
 
 
-def _dismiss(index: Declaration, pks: list[Any], using: str) -> None:
-    """Take out of the queue what is in step; look at the rest (somebody holds them) a second later."""
-    pk, digest, pending = name(index.pk_column), name(index.digest_name), name(index.pending_table)
-    mine = f"record_id = ANY(%s::{pk_type(index, using)}[])"
+def _postpone(index: Declaration, pks: list[Any], error: Exception, using: str) -> None:
+    """Try these records again in 2, 4, 8 … seconds, or when the provider said."""
+    wait = f"greatest(%s, least({LONGEST_WAIT_S}, 2 ^ least(attempts + 1, 20)))"
+    _delay(index, pks, f"attempts = attempts + 1, error = %s, {_NOT_BEFORE} make_interval(secs => {wait})",
+           [type(error).__name__, getattr(error, "retry_after_s", None) or 0], using)  # fmt: skip
+
+
+def _look_again(index: Declaration, pks: list[Any], using: str) -> None:
+    """Somebody is writing these records: see in a second."""
+    _delay(index, pks, f"{_NOT_BEFORE} interval '1 second'", [], using)
+
+
+_NOT_BEFORE = "not_before = statement_timestamp() +"
+
+
+def _delay(index: Declaration, pks: list[Any], change: str, values: list[Any], using: str) -> None:
+    """Change queue entries, never waiting for who is marking a record stale at this moment."""
+    pending = name(index.pending_table)
     with connections[using].cursor() as cursor:
         cursor.execute(
-            f"DELETE FROM {pending} p USING {name(index.table)} r, {name(index.manifest_table)} m"
-            f" WHERE p.{mine} AND r.{pk} = p.record_id AND m.record_id = p.record_id AND m.digest = r.{digest}",
-            [prepared_pks(index, pks, using)],
-        )
-        cursor.execute(
-            f"UPDATE {pending} SET not_before = statement_timestamp() + interval '1 second' WHERE {mine}",
-            [prepared_pks(index, pks, using)],
+            f"UPDATE {pending} SET {change} WHERE record_id IN (SELECT record_id FROM {pending}"
+            f" WHERE record_id = ANY(%s::{pk_type(index, using)}[]) FOR UPDATE SKIP LOCKED)",
+            [*values, prepared_pks(index, pks, using)],
         )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, transaction
+from django.db import connections, router
 
 from lockstep.search.ddl import name
 from lockstep.search.declaration import Declaration
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from lockstep.search.declaration import Document
     from lockstep.search.spaces import SpaceInfo
 
-__all__ = ["embed", "pk_type", "prepared_pks", "read_stale", "settle", "warm"]
+__all__ = ["embed", "pk_type", "prepared_pks", "read_stale", "settle", "warm", "write"]
 
-#: Records in one statement.
+#: Records in one statement, and passages: each comes with its vector.
 SLICE = 200
+PASSAGES = 2000
+#: Documents whose texts are held at once: they go to the embedder in one call.
+WARM = 5000
 #: A text that changes under us is read again this often; then the database has the last word.
 ROUNDS = 3
 
@@ -34,10 +37,15 @@ def warm(
         patient: wait ``write_timeout_s`` even though a transaction is open (it holds no record).
     """
     space = active(index, using)
-    texts: dict[Any, str] = {}
-    for document in documents:
-        texts |= split(index, document).texts
-    return {(space.key, key): vector for key, vector in obtain(index, space, texts, using, patient).items()}
+    vectors: dict[tuple[str, Any], bytes] = {}
+    rest = iter(documents)
+    while part := list(islice(rest, WARM)):
+        texts: dict[Any, str] = {}
+        for document in part:
+            texts |= split(index, document).texts
+        made = obtain(index, space, texts, using, patient)
+        vectors |= {(space.key, key): vector for key, vector in made.items()}
+    return vectors
 
 
 def settle(index: Declaration, documents: Mapping[Any, Document], using: str) -> None:
@@ -49,7 +57,7 @@ def settle(index: Declaration, documents: Mapping[Any, Document], using: str) ->
     pks = list(documents)
     for start in range(0, len(pks), SLICE):
         part = {pk: documents[pk] for pk in pks[start : start + SLICE]}
-        done = _write(index, part, using)
+        done = write(index, part, using)
         embed(index, [pk for pk in part if pk not in done], using)
 
 
@@ -58,15 +66,14 @@ def embed(index: Declaration, pks: Iterable[Any], using: str | None = None) -> i
 
     Returns: how many were embedded.
     """
-    using = using or index.siblings.manifest.objects.db  # type: ignore[attr-defined]
+    using = using or router.db_for_write(index.model)
     count, rest = 0, iter(pks)
     while part := list(islice(rest, SLICE)):
-        with transaction.atomic(using=using, savepoint=False):
-            for _ in range(ROUNDS):
-                stale = read_stale(index, part, using)
-                if not stale:
-                    break
-                count += len(_write(index, stale, using))
+        for _ in range(ROUNDS):
+            stale = read_stale(index, part, using)
+            if not stale:
+                break
+            count += len(write(index, stale, using))
     return count
 
 
@@ -84,7 +91,7 @@ def read_stale(index: Declaration, pks: Sequence[Any], using: str) -> dict[Any, 
         return {row[0]: Declaration.render(row[2:], digest=row[1]) for row in cursor.fetchall()}
 
 
-def _write(index: Declaration, documents: Mapping[Any, Document], using: str) -> set[Any]:
+def write(index: Declaration, documents: Mapping[Any, Document], using: str) -> set[Any]:
     """One statement: manifest, old vectors out, new vectors in, queue entry away.
 
     The join to the record's digest is the optimistic check: only records whose text is still the one that
@@ -92,15 +99,28 @@ def _write(index: Declaration, documents: Mapping[Any, Document], using: str) ->
 
     Returns: primary keys of the records that are in step now.
     """
-    if not documents:
-        return set()
-    space = active(index, using)
-    splits = {pk: split(index, document) for pk, document in documents.items()}
-    texts = {key: text for cut in splits.values() for key, text in cut.texts.items()}
-    packed = obtain(index, space, texts, using)
-    with connections[using].cursor() as cursor:
-        cursor.execute(_statement(index, space, using), _arrays(index, documents, splits, packed, using))
-        return {row[0] for row in cursor.fetchall()}
+    space, done = active(index, using), set()
+    for splits in _portions((pk, split(index, document)) for pk, document in documents.items()):
+        texts = {key: text for cut in splits.values() for key, text in cut.texts.items()}
+        packed = obtain(index, space, texts, using)
+        with connections[using].cursor() as cursor:
+            cursor.execute(_statement(index, space, using), _arrays(index, documents, splits, packed, using))
+            done |= {row[0] for row in cursor.fetchall()}
+    return done
+
+
+def _portions(splits: Iterable[tuple[Any, Split]]) -> Iterator[dict[Any, Split]]:
+    """Long documents go a few at a time."""
+    portion: dict[Any, Split] = {}
+    size = 0
+    for pk, cut in splits:
+        if portion and size + len(cut.passages) > PASSAGES:
+            yield portion
+            portion, size = {}, 0
+        portion[pk] = cut
+        size += len(cut.passages)
+    if portion:
+        yield portion
 
 
 def _statement(index: Declaration, space: SpaceInfo, using: str) -> str:
@@ -112,13 +132,14 @@ WITH input AS (
   SELECT * FROM unnest(%s::{key}[], %s::uuid[], %s::int[], %s::boolean[]) AS i (record_id, digest, chunks, truncated)
 ), present AS (
   SELECT i.* FROM {record} r JOIN input i ON i.record_id = r.{pk} AND i.digest = r.{digest}
+  ORDER BY record_id  -- everybody in the same order: no deadlock
   FOR KEY SHARE OF r SKIP LOCKED  -- who writes the text at this moment will settle it
 ), put AS (
   INSERT INTO {manifest} AS m (record_id, digest, chunks, truncated, space_id)
   SELECT record_id, digest, chunks, truncated, {int(space.id)} FROM present
   ON CONFLICT (record_id) DO UPDATE SET digest = excluded.digest, chunks = excluded.chunks,
     truncated = excluded.truncated, space_id = excluded.space_id, embedded_at = statement_timestamp()
-    WHERE m.digest <> excluded.digest
+    WHERE m.digest <> excluded.digest OR m.space_id IS DISTINCT FROM excluded.space_id
   RETURNING record_id, digest
 ), old AS (
   DELETE FROM {vectors_table} c USING put WHERE c.record_id = put.record_id
@@ -141,7 +162,7 @@ def _arrays(
     packed: Mapping[Any, bytes],
     using: str,
 ) -> list[list[Any]]:
-    pks = list(documents)
+    pks = list(splits)
     prepared = dict(zip(pks, prepared_pks(index, pks, using), strict=True))
     literals = {key: literal(vector) for key, vector in packed.items()}
     passages = [

@@ -13,21 +13,12 @@ from django.db.models.functions import Now
 
 from lockstep.search.constraints import InStep
 from lockstep.search.fields import LexemesField
+from lockstep.search.models import Derived
 
 if TYPE_CHECKING:
     from lockstep.search.declaration import Declaration
 
-__all__ = ["Derived", "Siblings"]
-
-
-class Derived(models.Model):
-    """A row that triggers and the write hooks make from its record; fixtures cannot bring one."""
-
-    class Meta:
-        abstract = True
-
-    def _save_table(self, raw: bool = False, *args: Any, **kwargs: Any) -> bool:
-        return False if raw else super()._save_table(raw, *args, **kwargs)  # type: ignore[misc]
+__all__ = ["Siblings"]
 
 
 @dataclass(frozen=True)
@@ -47,24 +38,43 @@ class Siblings:
     def make(cls, index: Declaration) -> Siblings:
         return cls(
             document=_model(index, "document", _document_fields(index), _document_indexes(index)),
-            manifest=_model(index, "manifest", _manifest_fields(index), constraints=[_embedded_once(index)]),
-            pending=_model(index, "pending", _pending_fields(index)),
+            manifest=_model(index, "manifest", _manifest_fields(index)),
+            pending=_model(index, "pending", _pending_fields(index), _pending_indexes(index)),
             chunk=_model(index, "chunk", _chunk_fields(index), constraints=[InStep.of(index)]),
         )
 
 
-def _unmanaged_link() -> dict[str, Any]:
-    """The database cascades; Django only needs to know which model must exist first."""
-    return {"db_constraint": False, "on_delete": models.DO_NOTHING, "related_name": "+"}
+#: The database cascades; Django only needs to know which model must exist first.
+LINK: dict[str, Any] = {"db_constraint": False, "on_delete": models.DO_NOTHING, "related_name": "+"}
+
+PLAIN = {
+    models.SmallAutoField: models.SmallIntegerField,
+    models.AutoField: models.IntegerField,
+    models.BigAutoField: models.BigIntegerField,
+}
 
 
-def _record(index: Declaration) -> models.OneToOneField[Any, Any]:
-    return models.OneToOneField(index.model, primary_key=True, **_unmanaged_link())
+def _key(index: Declaration) -> dict[str, models.Field[Any, Any]]:
+    """The record's key as a primary key of our own. A relation would do, but Django takes relations out of a
+    deleted model one by one, and cannot put a primary key back when that migration is reversed."""
+    pk = index.model._meta.pk
+    if pk.remote_field:  # what it points at may not be loaded yet
+        return {"record": models.OneToOneField(index.model, primary_key=True, **LINK)}
+    kind: type[models.Field[Any, Any]] | None = PLAIN.get(type(pk))
+    if kind:
+        return {"record_id": kind(primary_key=True)}
+    _, _, args, options = pk.deconstruct()
+    wanted = {key: value for key, value in options.items() if key not in NOT_COPIED}
+    return {"record_id": type(pk)(*args, **wanted)}
+
+
+#: Options of a primary key that say nothing of its type.
+NOT_COPIED = {"default", "db_default", "db_column", "editable", "help_text", "verbose_name", "validators"}
 
 
 def _document_fields(index: Declaration) -> dict[str, Any]:
     return {
-        "record": _record(index),
+        **_key(index),
         "tsv": LexemesField(),
         "ids": LexemesField(),
         "grams": ArrayField(models.TextField()),
@@ -79,22 +89,18 @@ def _document_indexes(index: Declaration) -> list[models.Index]:
 
 def _manifest_fields(index: Declaration) -> dict[str, Any]:
     return {
-        "record": _record(index),
+        **_key(index),
         "digest": models.UUIDField(),
         "chunks": models.IntegerField(),
         "truncated": models.BooleanField(default=False),
         "embedded_at": models.DateTimeField(db_default=Now()),
-        "space": models.ForeignKey("lockstep_search.Space", null=True, db_index=False, **_unmanaged_link()),
+        "space": models.ForeignKey("lockstep_search.Space", null=True, db_index=False, **LINK),
     }
-
-
-def _embedded_once(index: Declaration) -> models.UniqueConstraint:
-    return models.UniqueConstraint(fields=["record", "digest"], name=f"{index.slug}_manifest")
 
 
 def _pending_fields(index: Declaration) -> dict[str, Any]:
     return {
-        "record": _record(index),
+        **_key(index),
         "queued_at": models.DateTimeField(db_default=Now()),
         "not_before": models.DateTimeField(db_default=Now()),
         "attempts": models.IntegerField(db_default=0),
@@ -102,10 +108,14 @@ def _pending_fields(index: Declaration) -> dict[str, Any]:
     }
 
 
+def _pending_indexes(index: Declaration) -> list[models.Index]:
+    return [models.Index(fields=["not_before"], name=f"{index.slug}_due")]
+
+
 def _chunk_fields(index: Declaration) -> dict[str, Any]:
     return {
         "id": models.BigAutoField(primary_key=True),
-        "record": models.ForeignKey(index.model, db_index=False, **_unmanaged_link()),
+        "record": models.ForeignKey(index.model, db_index=False, **LINK),
         "digest": models.UUIDField(null=True),
         "no": models.IntegerField(),
         "start": models.IntegerField(),

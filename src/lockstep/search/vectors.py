@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -123,14 +124,24 @@ def obtain(
     if missing := [key for key in keys if key not in found]:
         found |= _stored(space, missing, using)
     if missing := [key for key in keys if key not in found]:
-        limits = settings()
-        hurried = connections[using].in_atomic_block and not patient
-        timeout_s = limits.atomic_timeout_s if hurried else limits.write_timeout_s
+        timeout_s = _timeout_s(len(missing), hurried=not patient and _holds_locks(using))
         made = index.embedder.embed_documents([texts[key] for key in missing], timeout_s=timeout_s)
         fresh = {key: pack(vector) for key, vector in zip(missing, made, strict=True)}
         memory.put(space.key, fresh)
         found |= fresh
     return found
+
+
+def _timeout_s(texts: int, *, hurried: bool) -> float:
+    """Outside a transaction many texts may take longer than few; inside, the wait is capped."""
+    limits = settings()
+    return limits.atomic_timeout_s if hurried else limits.write_timeout_s * ceil(texts / limits.batch_size)
+
+
+def _holds_locks(using: str) -> bool:
+    """Whether a transaction of the project is open. That of a ``TestCase`` does not count."""
+    blocks = connections[using].atomic_blocks
+    return any(not getattr(block, "_from_testcase", False) for block in blocks)
 
 
 def _stored(space: SpaceInfo, keys: list[UUID], using: str) -> dict[UUID, Packed]:

@@ -5,31 +5,42 @@ Signals would be too late: ``post_save`` comes after the transaction of a plain 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db import connections, models, router, transaction
-from django.db.models import ExpressionWrapper, F, Value
+from django.db import DatabaseError, connections, models, router, transaction
+from django.db.models import F, Value
+from django.db.models.functions import Cast
 
 from lockstep.search.conf import settings
 from lockstep.search.ddl import name
 from lockstep.search.declaration import Declaration, indexes_of
-from lockstep.search.settle import embed, prepared_pks, settle, warm
+from lockstep.search.settle import SLICE, embed, prepared_pks, settle, warm
 from lockstep.search.vectors import given
 
 if TYPE_CHECKING:
     from lockstep.search.declaration import Document
 
-__all__ = ["InStepMixin", "hook", "in_step", "load", "on_postgres", "prepare", "touch"]
+__all__ = [
+    "InStepMixin",
+    "compute_contexts",
+    "context_of_many",
+    "hook",
+    "in_step",
+    "load",
+    "on_postgres",
+    "prepare",
+    "touch",
+]
 
 M = TypeVar("M", bound=models.Model)
 
-#: Set while a queryset method of ours runs: the ``update()`` that ``bulk_update`` calls stands aside.
-_handled: ContextVar[frozenset[str]] = ContextVar("lockstep_handled", default=frozenset())
+#: Set while Django's ``bulk_update`` runs inside ours: the ``update()`` that it calls stands aside.
+_aside: ContextVar[bool] = ContextVar("lockstep_aside", default=False)
 
 
 # --- one instance -------------------------------------------------------------------------------
@@ -53,38 +64,28 @@ def _save_base(index: Declaration, original: Callable[..., None]) -> Callable[..
         update_fields: Iterable[str] | None = None,
     ) -> None:
         using = using or router.db_for_write(type(self), instance=self)
-        if not raw and on_postgres(using):
-            update_fields = _with_context(index, self, update_fields)
-            if index.strict and index.touches(update_fields):
-                _warm_one(index, self, using)
-        original(self, raw, force_insert, force_update, using, update_fields)
+        place = f"_{index.slug}"
+        try:
+            if not raw and on_postgres(using):
+                if update_fields is not None and index.moves_context(update_fields):
+                    update_fields = frozenset([*update_fields, index.context_name])
+                if index.strict and index.touches(update_fields):
+                    self.__dict__[place] = _warmed(index, self, using, update_fields)
+            original(self, raw, force_insert, force_update, using, update_fields)
+        finally:
+            self.__dict__.pop(place, None)
 
     return save_base
 
 
-def _with_context(
-    index: Declaration, instance: models.Model, update_fields: Iterable[str] | None
-) -> Iterable[str] | None:
-    """``save(update_fields=["brand"])`` changes what the context says, so the context goes along."""
-    if update_fields is None or not index.context:
-        return update_fields
-    names = frozenset(update_fields)
-    if names.isdisjoint(_sources_of_context(index)) or index.context_name in instance.get_deferred_fields():
-        return names
-    changed = index.context_of(instance) != getattr(instance, index.context_name)
-    return names | {index.context_name} if changed else names
-
-
-def _sources_of_context(index: Declaration) -> set[str]:
-    relations = {field.name for field in index.model._meta.concrete_fields if field.is_relation}
-    return relations | {f"{relation}_id" for relation in relations} | set(index.text)
-
-
-def _warm_one(index: Declaration, instance: models.Model, using: str) -> None:
-    document = index.document(instance)
-    if document is not None and not _is_embedded(index, instance, document, using):
-        vectors = warm(index, [document], using)
-        instance.__dict__[f"_{index.slug}"] = (document, vectors)
+def _warmed(
+    index: Declaration, instance: models.Model, using: str, update_fields: Iterable[str] | None
+) -> tuple[Document, Mapping[Any, bytes]] | None:
+    """The text that an instance is about to have, with its vectors; None where there is nothing to embed yet."""
+    document = index.document(instance, update_fields)
+    if document is None or _is_embedded(index, instance, document, using):
+        return None
+    return document, warm(index, [document], using)
 
 
 def _pk(index: Declaration, instance: models.Model) -> Any:
@@ -119,7 +120,7 @@ def _save_table(index: Declaration, original: Callable[..., bool]) -> Callable[.
             index.strict and index.touches(update_fields) and on_postgres(using)
         ):
             return original(self, *args)
-        warmed = self.__dict__.pop(f"_{index.slug}", None)
+        warmed = self.__dict__.get(f"_{index.slug}")
         with transaction.atomic(using=using, savepoint=False):
             updated = original(self, *args)
             pk = _pk(index, self)
@@ -146,23 +147,31 @@ def prepare(index: Declaration, instances: Iterable[models.Model], using: str | 
 
 @contextmanager
 def in_step(index: Declaration, using: str | None = None) -> Iterator[None]:
-    """Collect what is written in this block, by whatever means, and settle it before the block ends."""
+    """See ``SearchIndex.in_step``."""
     using = using or router.db_for_write(index.model)
-    if not index.strict:
+    with transaction.atomic(using=using), _collecting(index, using) as written:
         yield
-        return
+        if index.context:
+            touch(index, index.model._base_manager.using(using).filter(pk__in=written()))
+
+
+@contextmanager
+def _collecting(index: Declaration, using: str) -> Iterator[Callable[[], list[Any]]]:
+    """Have the trigger note what is written in this block, by whatever means, and embed it at the end.
+
+    The flag is local to the transaction or savepoint: an error takes it away with what was written.
+
+    Yields: a function that says which records were noted so far.
+    """
     with transaction.atomic(using=using, savepoint=False):
-        outer = _queue(index, using, "on")
-        try:
-            yield
-        except BaseException:
-            # The flag is local to the transaction, which rolls back to a savepoint or altogether.
-            raise
-        _queue(index, using, outer)
-        embed(index, _take_queued(index, using), using)
+        outer = _flag(index, using, "on")
+        yield partial(_noted, index, using)
+        _flag(index, using, outer)
+        if index.strict:
+            embed(index, _noted(index, using, take=True), using)
 
 
-def _queue(index: Declaration, using: str, value: str) -> str:
+def _flag(index: Declaration, using: str, value: str) -> str:
     """Tell the trigger, for this transaction, whether to note what it sees. Returns the old value."""
     with connections[using].cursor() as cursor:
         cursor.execute(
@@ -173,10 +182,11 @@ def _queue(index: Declaration, using: str, value: str) -> str:
     return old
 
 
-def _take_queued(index: Declaration, using: str) -> list[Any]:
+def _noted(index: Declaration, using: str, take: bool = False) -> list[Any]:
     """Records that this transaction noted: the queue's clock is the transaction's."""
+    verb, end = ("DELETE", "RETURNING record_id") if take else ("SELECT record_id", "")
     with connections[using].cursor() as cursor:
-        cursor.execute(f"DELETE FROM {name(index.pending_table)} WHERE queued_at = now() RETURNING record_id")
+        cursor.execute(f"{verb} FROM {name(index.pending_table)} WHERE queued_at = now() {end}")
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -197,40 +207,83 @@ def touch(index: Declaration, queryset: models.QuerySet[Any]) -> int:
     """See ``SearchIndex.touch``."""
     if not index.context:
         return 0
-    using = router.db_for_write(index.model)
+    using = queryset._db or router.db_for_write(index.model)  # type: ignore[attr-defined]
     writer: InStepMixin[Any] = InStepMixin(index.model, using=using)
     count, size = 0, settings().batch_size
     rest = queryset.using(using).iterator(chunk_size=size)
     while batch := list(islice(rest, size)):
-        changed = [item for item in batch if index.context_of(item) != getattr(item, index.context_name)]
-        for item in changed:
-            setattr(item, index.context_name, index.context_of(item))
-        if changed:
-            writer.bulk_update(changed, [index.context_name])
+        before = [getattr(item, index.context_name) for item in batch]
+        compute_contexts(index, batch)
+        pairs = zip(batch, before, strict=True)
+        changed = [item for item, old in pairs if getattr(item, index.context_name) != old]
+        writer._update_in_step(changed, [index.context_name], None, using)
         count += len(changed)
     return count
+
+
+def compute_contexts(index: Declaration, instances: Sequence[models.Model]) -> None:
+    """Set the context of each instance, fetching what they refer to a relation at a time."""
+    models.prefetch_related_objects(instances, *index.relations)
+    for instance in instances:
+        setattr(instance, index.context_name, index.context_of(instance))
+
+
+def context_of_many(
+    index: Declaration, instances: Sequence[models.Model]
+) -> tuple[dict[Any, str], dict[Any, Exception]]:
+    """The contexts of stored records by key, and the errors of those whose context cannot be computed."""
+    models.prefetch_related_objects(instances, *index.relations)
+    found: dict[Any, str] = {}
+    failed: dict[Any, Exception] = {}
+    for instance in instances:
+        try:
+            found[instance.pk] = index.context_of(instance)
+        except DatabaseError:
+            raise
+        except Exception as error:  # the project's own code
+            failed[instance.pk] = error
+    return found, failed
 
 
 class InStepMixin(models.QuerySet[M]):
     """Bulk writes that keep step with one batched embedder call, made before the transaction opens."""
 
-    def bulk_create(self, objs: Iterable[M], *args: Any, **kwargs: Any) -> list[M]:
+    def bulk_create(
+        self,
+        objs: Iterable[M],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[M]:
         objs = list(objs)
         using = self._write_db()
-        strict = self._strict(None, using)
-        if not strict or not objs:
-            return super().bulk_create(objs, *args, **kwargs)
+        indexes = self._indexes(None, using) if objs else []
+        for index in indexes:
+            if index.context:
+                compute_contexts(index, objs)
+                if update_fields is not None and index.moves_context(update_fields):
+                    update_fields = [*update_fields, index.context_name]
+        insert = partial(
+            super().bulk_create, objs, batch_size, ignore_conflicts, update_conflicts, update_fields, unique_fields
+        )  # fmt: skip
+        strict = [index for index in indexes if index.strict]
+        if not strict:
+            return insert()
+        # Which rows are written cannot be told from the objects when some conflict, or belong to a parent's table.
+        collect = (
+            ignore_conflicts or update_conflicts or any(index.model is not self.model for index in strict)
+        )
         documents = {index: [index.document(obj) for obj in objs] for index in strict}
         with ExitStack() as stack:
             for index, found in documents.items():
                 stack.enter_context(given(warm(index, filter(None, found), using)))
             stack.enter_context(transaction.atomic(using=using, savepoint=False))
-            if _lands_elsewhere(strict, self.model, args, kwargs):
-                for index in strict:
-                    stack.enter_context(in_step(index, using))
-                return super().bulk_create(objs, *args, **kwargs)
-            created = super().bulk_create(objs, *args, **kwargs)
-            for index, found in documents.items():
+            for index in strict if collect else []:
+                stack.enter_context(_collecting(index, using))
+            created = insert()
+            for index, found in {} if collect else documents.items():
                 known = {obj.pk: doc for obj, doc in zip(created, found, strict=True) if doc is not None}
                 settle(index, known, using)
                 embed(index, [obj.pk for obj in created if obj.pk not in known], using)
@@ -239,37 +292,50 @@ class InStepMixin(models.QuerySet[M]):
     bulk_create.alters_data = True  # type: ignore[attr-defined]
 
     def bulk_update(self, objs: Iterable[M], fields: Iterable[str], batch_size: int | None = None) -> int:
-        objs, names = tuple(objs), list(fields)
+        objs, names = list(objs), list(fields)
         using = self._write_db()
-        strict = self._strict(names, using)
-        with ExitStack() as stack:
-            for index in strict:
-                documents = [doc for obj in objs if (doc := _document_if_plain(index, obj)) is not None]
-                stack.enter_context(given(warm(index, documents, using)))
-            for index in strict:
-                stack.enter_context(in_step(index, using))
-            stack.enter_context(_standing_aside(strict))
-            count = super().bulk_update(objs, names, batch_size)
-        self._renew_contexts(names, [obj.pk for obj in objs], using)
-        return count
+        for index in self._indexes(names, using) if objs else []:
+            if index.moves_context(names):
+                compute_contexts(index, objs)
+                names.append(index.context_name)
+        return self._update_in_step(objs, names, batch_size, using)
 
     bulk_update.alters_data = True  # type: ignore[attr-defined]
 
+    def _update_in_step(self, objs: list[M], names: list[str], batch_size: int | None, using: str) -> int:
+        strict = [index for index in self._indexes(names, using) if index.strict and objs]
+        with ExitStack() as stack:
+            for index in strict:
+                documents = (index.document(obj, names) for obj in objs)
+                stack.enter_context(given(warm(index, filter(None, documents), using)))
+            for index in strict:
+                stack.enter_context(_collecting(index, using))
+            stack.enter_context(_standing_aside())
+            return super().bulk_update(objs, names, batch_size)
+
     def update(self, **kwargs: Any) -> int:
         using = self._write_db()
-        strict = [index for index in self._strict(kwargs, using) if index.label not in _handled.get()]
-        renewing = self._contexts_of(kwargs, using)
-        pks = list(self.using(using).values_list("pk", flat=True)) if renewing else []
+        query = self.query
+        refused = query.is_sliced or query.combinator or query.distinct_fields
+        indexes = [] if refused or _aside.get() else self._indexes(kwargs, using)
+        strict = [index for index in indexes if index.strict]
+        moved = [index for index in indexes if index.moves_context(kwargs)]
+        if not (strict or moved):
+            return super().update(**kwargs)
         with ExitStack() as stack:
             for index in strict:
                 stack.enter_context(given(warm(index, self._future_documents(index, kwargs, using), using)))
+            stack.enter_context(transaction.atomic(using=using, savepoint=False))
             for index in strict:
-                stack.enter_context(in_step(index, using))
+                stack.enter_context(_collecting(index, using))
+            # Read before: afterwards they may no longer match the filter.
+            pks = list(self.using(using).order_by().values_list("pk", flat=True)) if moved else []
             count = super().update(**kwargs)
-            if renewing:
-                stack.enter_context(transaction.atomic(using=using, savepoint=False))
-                self._renew_contexts(kwargs, pks, using)
-        return count
+            for index in moved:
+                for start in range(0, len(pks), SLICE):
+                    part = pks[start : start + SLICE]
+                    touch(index, index.model._base_manager.using(using).filter(pk__in=part))
+            return count
 
     update.alters_data = True  # type: ignore[attr-defined]
 
@@ -278,70 +344,43 @@ class InStepMixin(models.QuerySet[M]):
 
         Returns: how many contexts were different.
         """
-        return sum(index.touch(self) for index in indexes_of(self.model))
+        return sum(touch(index, self) for index in indexes_of(self.model))
 
     touch_search.alters_data = True  # type: ignore[attr-defined]
 
     def _write_db(self) -> str:
         return self._db or router.db_for_write(self.model, **self._hints)  # type: ignore[attr-defined]
 
-    def _strict(self, names: Iterable[str] | None, using: str) -> list[Declaration]:
+    def _indexes(self, names: Iterable[str] | None, using: str) -> list[Declaration]:
+        """Those that a write of these fields (None for all) concerns."""
         if not on_postgres(using):
             return []
-        return [index for index in indexes_of(self.model) if index.strict and index.touches(names)]
-
-    def _contexts_of(self, names: Iterable[str], using: str) -> list[Declaration]:
-        """Indexes whose context is drawn through a relation that is written here."""
-        if not on_postgres(using) or _handled.get():
-            return []
         return [
-            index
-            for index in indexes_of(self.model)
-            if index.context and not _sources_of_context(index).isdisjoint(names)
+            index for index in indexes_of(self.model) if index.touches(names) or index.moves_context(names)
         ]
-
-    def _renew_contexts(self, names: Iterable[str], pks: Sequence[Any], using: str) -> None:
-        for index in self._contexts_of(names, using):
-            index.touch(index.model._base_manager.using(using).filter(pk__in=pks))
 
     def _future_documents(
         self, index: Declaration, changes: Mapping[str, Any], using: str
     ) -> Iterator[Document]:
         """What these records will say after ``update(**changes)``, as far as a query can tell."""
-        model_fields = {name: self.model._meta.get_field(name) for name in index.text_names}
-        expressions = {}
-        for position, (field_name, field) in enumerate(model_fields.items()):
+        values = {}
+        for position, field_name in enumerate(index.text_names):
             value = changes.get(field_name, F(field_name))
             if not hasattr(value, "resolve_expression"):
-                value = Value(value, output_field=field)
-            expressions[f"_{index.slug}_{position}"] = ExpressionWrapper(
-                value, output_field=models.TextField()
-            )
-        rows = self.using(using).order_by().annotate(**expressions).values_list(*expressions)
+                value = Value(value, output_field=self.model._meta.get_field(field_name))  # type: ignore[arg-type]
+            values[f"_{index.slug}_{position}"] = Cast(value, models.TextField())
+        rows = self.using(using).order_by().annotate(**values).values_list(*values)
         for row in rows.iterator(chunk_size=settings().batch_size):
             yield Declaration.render(row)
 
 
-def _lands_elsewhere(
-    strict: list[Declaration], model: type[models.Model], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> bool:
-    """Whether the rows that a bulk_create writes cannot be told from its objects: conflicts, parent tables."""
-    conflicts = any(args[1:3]) or kwargs.get("ignore_conflicts") or kwargs.get("update_conflicts")
-    return bool(conflicts) or any(index.model is not model for index in strict)
-
-
-def _document_if_plain(index: Declaration, obj: models.Model) -> Document | None:
-    plain = all(not hasattr(getattr(obj, field, None), "resolve_expression") for field in index.text)
-    return index.document(obj) if plain else None
-
-
 @contextmanager
-def _standing_aside(strict: list[Declaration]) -> Iterator[None]:
-    token = _handled.set(_handled.get() | {index.label for index in strict})
+def _standing_aside() -> Iterator[None]:
+    token = _aside.set(True)
     try:
         yield
     finally:
-        _handled.reset(token)
+        _aside.reset(token)
 
 
 def on_postgres(using: str) -> bool:

@@ -3,16 +3,18 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from lockstep.search import queue, spaces, stats
 from lockstep.search.conf import settings
-from lockstep.search.exceptions import SearchError
 from lockstep.search.declaration import Declaration
+from lockstep.search.exceptions import SearchError
 from lockstep.search.management.commands._indexes import add_arguments, chosen
+from lockstep.search.vector_tables import build_vector_index, has_vector_index
 
 
 class Command(BaseCommand):
@@ -34,6 +36,12 @@ class Command(BaseCommand):
         )
         parser.add_argument("--batch-size", type=int, help="Records embedded and committed together.")
         parser.add_argument(
+            "--verify",
+            action="store_true",
+            help="Read every text again: finds what was written while triggers were disabled, and columns whose"
+            " type a migration changed.",
+        )
+        parser.add_argument(
             "--new-space",
             action="store_true",
             help="The embedder in the settings is another model: embed everything anew with it, then drop the old"
@@ -46,34 +54,49 @@ class Command(BaseCommand):
         if self.batch_size < 1:
             raise CommandError("--batch-size must be at least 1.")
         self.quiet = options["verbosity"] == 0
+        failed = 0
         for index in indexes:
-            if options["new_space"]:
-                spaces.replace(index, using)
             try:
-                self.catch_up(index, using)
+                if options["new_space"]:
+                    spaces.replace(index, using)
+                failed += self.catch_up(index, using, options["verify"])
             except SearchError as error:
                 if not options["follow"]:
                     raise CommandError(f"{index.label}: {error}") from error
                 self.stderr.write(f"{index.label}: {error}")
         if options["follow"]:
             self.follow(indexes, using, options["poll_s"], options["stats_s"])
+        if failed:
+            raise CommandError(
+                f"{failed} records could not be embedded: the log names them. They wait in the queue; run this again."
+            )
 
-    def catch_up(self, index: Declaration, using: str) -> None:
-        """Queue what is behind, work it off, then have the database vouch for it."""
-        queue.enqueue(index, using)
+    def catch_up(self, index: Declaration, using: str, verify: bool) -> int:
+        """Queue what is behind, work it off, then have the database vouch for it. Returns: how many failed."""
+        started = queue.clock(using)
+        queue.enqueue(index, using, verify=verify)
         waiting = queue.backlog(index, using).waiting
-        done = sum(self.with_progress(queue.work_off(index, using, self.batch_size), waiting, index.label))
+        done = sum(self.with_progress(self.work_off(index, using, started), waiting, index.label))
         if waiting or stats.documents(index, using) is None:
             stats.refresh(index, using)
-        space = spaces.active(index, using)
-        if not spaces.has_vector_index(space, using):
+        table = spaces.active(index, using).table
+        if not has_vector_index(table, using):
             self.say(f"{index.label}: building the vector index …")
-            spaces.build_vector_index(space, using)
+            build_vector_index(table, using)
         left = queue.backlog(index, using)
         if not left.waiting:
             queue.validate(index, using)
             spaces.drop_retired(index, using)
         self.say(f"{index.label}: {done} embedded, {left.waiting} waiting, {left.failed} of them failed.")
+        return left.failed
+
+    def work_off(self, index: Declaration, using: str, started: datetime) -> Iterator[int]:
+        """Until nothing is left from before the start: what another process has claimed, it may not finish."""
+        while True:
+            yield from queue.work_off(index, using, self.batch_size)
+            if not queue.untried(index, using, started):
+                return
+            time.sleep(0.2)
 
     def with_progress(self, batches: Iterator[int], total: int, label: str) -> Iterator[int]:
         """Pass the batches on, telling a person how far it is. tqdm draws a bar where it is installed."""
@@ -100,25 +123,28 @@ class Command(BaseCommand):
 
     def follow(self, indexes: list[Declaration], using: str, poll_s: float, stats_s: float) -> None:
         """Embed what deferred writes leave, until the process is told to stop."""
-        counted_at = time.monotonic()
+        counted_at, uncounted = time.monotonic(), set()
         while True:
-            worked = 0
-            for index in indexes:
-                try:
-                    worked += sum(queue.work_off(index, using, self.batch_size))
-                except SearchError as error:
-                    self.stderr.write(f"{index.label}: {error} Trying again.")
-                except OperationalError as error:
-                    self.stderr.write(
-                        f"{index.label}: the database went away ({error}). Trying again.".replace("\n", " ")
-                    )
-                    connections[using].close()
+            worked = {index for index in indexes if self.follow_once(index, using)}
+            uncounted |= worked
             if time.monotonic() - counted_at > stats_s:
-                for index in indexes:
+                for index in uncounted:
                     stats.refresh(index, using)
-                counted_at = time.monotonic()
+                counted_at, uncounted = time.monotonic(), set()
             if not worked:
                 time.sleep(poll_s)
+
+    def follow_once(self, index: Declaration, using: str) -> bool:
+        """Whether there was something to embed. Errors are told, not raised: the records wait."""
+        try:
+            return sum(queue.work_off(index, using, self.batch_size)) > 0
+        except SearchError as error:
+            self.stderr.write(f"{index.label}: {error} Trying again.")
+        except (DatabaseError, InterfaceError) as error:
+            reason = str(error).strip().replace("\n", " ")
+            self.stderr.write(f"{index.label}: the database did not do it ({reason}). Trying again.")
+            connections[using].close()
+        return False
 
     def say(self, text: str) -> None:
         if not self.quiet:
