@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["MAX_QUERY_CHARACTERS", "ParsedQuery", "parse"]
+__all__ = ["MAX_QUERY_CHARACTERS", "Candidate", "ParsedQuery", "candidates", "parse"]
 
 MAX_QUERY_CHARACTERS = 4_000
 """A query is read this far: longer ones are pasted documents, whose first pages say what they are about."""
+MAX_DEMANDS = 8
+"""Phrases, and likewise exclusions, that are obeyed."""
 
-PHRASE = re.compile(r'"([^"]+)"')
-EXCLUDED = re.compile(r"(?:(?<=\s)|^)-([^\W\d_][\w'\u2019-]*)")
+MAX_WORDS = 32
+"""Words of a query that are looked up as identifiers."""
+MAX_CANDIDATES = 64
+LONGEST_JOIN = 5
+"""A code that somebody spaced out has at most so many pieces."""
+MAX_IDENTIFIER_LENGTH = 64
+
+QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u00ab": '"', "\u00bb": '"'})
+# A quotation mark opens only where a word begins and closes only where one ends: 17" is a size in inches.
+PHRASE = re.compile(r'(?<![^\s(])(-?)"([^"]+)"(?!\w)')
+EXCLUDED = re.compile(r"(?<!\S)-([^\W\d_]\S*)")
+CODE = re.compile(r"\w[-_./:&+*#@\\]+\w|\d|[+#]$|^\.\w")
+SEPARATORS = re.compile(r"[\W_]+")
+EDGES = "\"'`()[]{}<>,;!?=|.:*~^"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +46,96 @@ class ParsedQuery:
         return not self.text
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A run of characters of the query that may be an identifier."""
+
+    text: str
+    whole: bool
+    """Whether it is all that was typed."""
+    coded: bool
+    """Whether it looks like a code: a digit, or letters joined by punctuation."""
+    joined: bool
+    """Whether it is made of several words, or is part of one."""
+
+
 def parse(query: str) -> ParsedQuery:
     """Take a query apart. What PostgreSQL cannot hold (NUL, half characters) is dropped.
 
     A minus excludes only before a letter: ``XR -2000`` is a part number that somebody spaced out.
     """
-    clean = query[:MAX_QUERY_CHARACTERS].replace("\x00", " ").encode(errors="ignore").decode()
-    excluded = tuple(EXCLUDED.findall(PHRASE.sub(" ", clean)))
-    phrases = tuple(phrase.strip() for phrase in PHRASE.findall(clean) if phrase.strip())
-    kept = "".join(
-        part if number % 2 else EXCLUDED.sub(" ", part) for number, part in enumerate(PHRASE.split(clean))
+    clean = query[:MAX_QUERY_CHARACTERS].encode(errors="ignore").decode()
+    clean = "".join(" " if unicodedata.category(c) == "Cc" else c for c in clean).translate(QUOTES)
+    phrases: list[str] = []
+    excluded: list[str] = []
+
+    def take(match: re.Match[str]) -> str:
+        minus, phrase = match[1], match[2].strip()
+        if not minus:
+            phrases.append(phrase)
+            return f" {phrase} "
+        if phrase[:1].isalpha():
+            excluded.append(phrase)
+            return " "
+        return f" {phrase} "
+
+    def leave(match: re.Match[str]) -> str:
+        excluded.append(match[1])
+        return " "
+
+    # Exclusions first where no phrase stands: a minus inside quotation marks is part of the phrase.
+    parts = _outside(clean)
+    text = "".join(
+        EXCLUDED.sub(leave, part) if outside else PHRASE.sub(take, part) for part, outside in parts
     )
-    return ParsedQuery(" ".join(kept.split()), phrases, excluded)
+    return ParsedQuery(
+        " ".join(text.split()),
+        tuple(phrase for phrase in phrases if phrase)[:MAX_DEMANDS],
+        tuple(excluded)[:MAX_DEMANDS],
+    )
+
+
+def _outside(text: str) -> Iterator[tuple[str, bool]]:
+    """(part, whether it stands outside of quotation marks), in order."""
+    at = 0
+    for match in PHRASE.finditer(text):
+        yield text[at : match.start()], True
+        yield match[0], False
+        at = match.end()
+    yield text[at:], True
+
+
+def candidates(text: str) -> tuple[Candidate, ...]:
+    """What of a query may be an identifier: its words, joins of neighbours, and the pieces of its codes."""
+    words = [word for word in (word.strip(EDGES) or word for word in text.split()) if word][:MAX_WORDS]
+    found: dict[str, Candidate] = {}
+    for candidate in _runs(words):
+        if 0 < len(candidate.text) <= 2 * MAX_IDENTIFIER_LENGTH:
+            found.setdefault(candidate.text, candidate)
+    return tuple(found.values())[:MAX_CANDIDATES]
+
+
+def _runs(words: list[str]) -> Iterator[Candidate]:
+    if len(words) <= LONGEST_JOIN:
+        yield Candidate("".join(words), True, _is_code("".join(words)), len(words) > 1)
+    for word in words:
+        yield Candidate(word, len(words) == 1, _is_code(word), False)
+    for length in range(2, LONGEST_JOIN + 1):
+        for start in range(len(words) - length + 1):
+            run = words[start : start + length]
+            yield Candidate("".join(run), length == len(words), any(map(_has_digit, run)), True)
+    for word in words:
+        pieces = [piece for piece in SEPARATORS.split(word) if piece][:6]
+        for length in range(len(pieces) - 1, 0, -1):
+            for start in range(len(pieces) - length + 1):
+                piece = "".join(pieces[start : start + length])
+                if _has_digit(piece):
+                    yield Candidate(piece, False, True, True)
+
+
+def _is_code(word: str) -> bool:
+    return bool(CODE.search(word))
+
+
+def _has_digit(word: str) -> bool:
+    return any(map(str.isdigit, word))
