@@ -8,7 +8,6 @@ search_path) and accepts any text: what is too long is cut, never refused. Names
 indexes differently takes a new name, so that two recipes can stand side by side while records are rewritten.
 """
 
-
 from __future__ import annotations
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
