@@ -291,10 +291,22 @@ END
 $function$
 """
 
-CREATE: tuple[str, ...] = (SQUASH, IDS, GRAMS, TSV)
+# Words of a text, repetitions included: what ranking divides by. length(tsvector) counts distinct ones.
+LENGTH = """
+CREATE OR REPLACE FUNCTION lockstep_length_v1(vector tsvector) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+AS $function$
+BEGIN
+    RETURN (SELECT coalesce(sum(cardinality(positions)), 0) FROM unnest(vector));
+END
+$function$
+"""
+
+CREATE: tuple[str, ...] = (SQUASH, IDS, GRAMS, TSV, LENGTH)
 """Statements that create the functions; running them again changes nothing."""
 
 DROP: tuple[str, ...] = (
+    "DROP FUNCTION IF EXISTS lockstep_length_v1(tsvector)",
     "DROP FUNCTION IF EXISTS lockstep_tsv_v1(regconfig, text[], text[])",
     "DROP FUNCTION IF EXISTS lockstep_grams_v1(text[])",
     "DROP FUNCTION IF EXISTS lockstep_ids_v1(text[], text[])",
