@@ -142,7 +142,7 @@ BEGIN
   words := lockstep_tsv_v1({literal(shape.config)}::regconfig, ARRAY[{texts}], ARRAY[{weights}]);
   INSERT INTO %(document)s (record_id, tsv, ids, grams, length, recipe)
   VALUES (NEW.{pk}, words, lockstep_ids_v1({declared}, ARRAY[{texts}]), lockstep_grams_v1({declared}),
-          length(words), {literal(shape.recipe)})
+          lockstep_length_v1(words), {literal(shape.recipe)})
   ON CONFLICT (record_id) DO UPDATE SET tsv = excluded.tsv, ids = excluded.ids, grams = excluded.grams,
     length = excluded.length, recipe = excluded.recipe;
   IF reworded THEN
