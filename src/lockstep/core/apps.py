@@ -22,16 +22,13 @@ class CoreConfig(AppConfig):
         post_migrate.connect(sync_features, sender=self, dispatch_uid="lockstep_core.sync_features")
 
 
-def sync_features(*, using: str, apps: Any, **_: Any) -> None:
+def sync_features(*, using: str, **_: Any) -> None:
     """Bring the feature table in line with the code, the way permissions are after migrate."""
-    from django.db import router
+    from django.db import connections, router
 
     from lockstep.core.features import declared
     from lockstep.core.models import Feature
 
-    try:
-        apps.get_model("lockstep_core", "Feature")
-    except LookupError:  # migrated back to zero
-        return
-    if router.allow_migrate_model(using, Feature):
+    present = Feature._meta.db_table in connections[using].introspection.table_names()
+    if present and router.allow_migrate_model(using, Feature):
         Feature.objects.using(using).sync(declared())

@@ -24,8 +24,8 @@ class Corpus:
     tsv: str
     identified: bool
     """Whether the document table has identifiers and trigrams."""
-    vectors: str
-    """Table that the dense leg reads."""
+    vectors: str | None
+    """Table that the dense leg reads; None where its vectors are of another model than the settings name."""
     vectors_key: str
     embedding: str
     kind: str

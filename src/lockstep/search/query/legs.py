@@ -197,7 +197,7 @@ def _nearest(scope: Scope, plan: Plan, reach: int, *, exact: bool) -> Sql:
     corpus = scope.corpus
     key, vector = f"c.{name(corpus.vectors_key)}", f"c.{name(corpus.embedding)}"
     place = 'c.no, c.start, c."end" AS stop' if corpus.chunked else "0 AS no, 0 AS start, 0 AS stop"
-    text = f"{name(corpus.vectors)} c"
+    text = f"{name(corpus.vectors or '')} c"
     params: list[Any] = [plan.vector]
     if scope.permitted:
         text += f" JOIN ({scope.permitted.text}) p(id) ON p.id = {key}"

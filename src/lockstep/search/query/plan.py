@@ -104,6 +104,8 @@ def make_plan(
 def _embed(corpus: Corpus, spec: SearchSpec, parsed: ParsedQuery) -> tuple[str | None, tuple[str, ...]]:
     if "dense" not in spec.legs:
         return None, ()
+    if corpus.vectors is None:
+        return None, ("dense",)
     try:
         embedder = get_embedder(corpus.embedder)
         vector = embedder.embed_query(parsed.text, timeout_s=settings().query_timeout_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, Self, TypeVar
 from django.db import models
 
 from lockstep.search.declaration import Declaration, all_indexes, indexes_of
-from lockstep.search.exceptions import QueryError
+from lockstep.search.exceptions import QueryError, SpaceError
 from lockstep.search.query.corpus import Corpus
 from lockstep.search.query.join import HitCol, HitsJoin
 from lockstep.search.query.parsing import parse
@@ -17,6 +18,8 @@ from lockstep.search.query.spec import SearchSpec, spec_of
 from lockstep.search.spaces import active
 
 __all__ = ["HybridMixin", "attach"]
+
+logger = logging.getLogger("lockstep.search")
 
 M = TypeVar("M", bound=models.Model)
 
@@ -33,7 +36,11 @@ class IndexSource:
 
     def __call__(self, using: str) -> Corpus:
         index = self.index
-        space = active(index, using)
+        try:
+            space = active(index, using)
+        except SpaceError as error:
+            logger.error("%s", error)
+            space = None
         return Corpus(
             label=index.label,
             config=index.config,
@@ -42,13 +49,13 @@ class IndexSource:
             document_key="record_id",
             tsv="tsv",
             identified=True,
-            vectors=space.table,
+            vectors=space.table if space else None,
             vectors_key="record_id",
             embedding="embedding",
             kind="halfvec",
-            dimensions=space.dimensions,
+            dimensions=space.dimensions if space else 0,
             chunked=True,
-            space=space.key,
+            space=space.key if space else "",
         )
 
 

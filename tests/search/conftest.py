@@ -1,0 +1,41 @@
+"""Fixtures of the writing half."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lockstep.search.embedders import get_embedder
+from lockstep.search.vectors import memory
+from tests.testapp.embedders import Counting
+
+EMBEDDER = "tests.testapp.embedders.Counting"
+
+
+def with_embedder(**options: Any) -> dict[str, Any]:
+    """``LOCKSTEP`` with an embedder that counts; ``search`` may hold other keys of the section."""
+    search = options.pop("search", {})
+    backend = {"BACKEND": EMBEDDER, "OPTIONS": {"dimensions": 64, **options}}
+    return {"search": {"embedders": {"default": backend}, **search}}
+
+
+@pytest.fixture
+def embed_with(settings: Any) -> Callable[..., Counting]:
+    """Change the options of the embedder: ``embed_with(delay_s=1)``."""
+
+    def change(**options: Any) -> Counting:
+        settings.LOCKSTEP = with_embedder(**options)
+        embedder = get_embedder()
+        assert isinstance(embedder, Counting)
+        return embedder
+
+    return change
+
+
+@pytest.fixture
+def embedder(embed_with: Callable[..., Counting]) -> Iterator[Counting]:
+    """The embedder that counts, with nothing remembered from other tests."""
+    yield embed_with()
+    memory.clear()
