@@ -40,6 +40,8 @@ WORD_BEFORE = re.compile(r"[^\W_]+\Z")
 LONGEST_ABBREVIATION = 12
 #: A mark belongs to the letter before it, but a thousand marks are no letter.
 MOST_MARKS = 32
+#: Combining class of the signs that join two consonants of an Indic script.
+VIRAMA = 9
 SEPARATORS = ("\n", "; ", ", ", " ", "，", "、")
 
 
@@ -111,8 +113,8 @@ def _between_characters(text: str, start: int, limit: int, end: int) -> int:
     for at in range(limit, max(start, limit - MOST_MARKS), -1):
         if not _inside_character(text, at):
             return at
-    for at in range(limit + 1, min(end, limit + MOST_MARKS)):
-        if not _inside_character(text, at):
+    for at in range(limit + 1, min(end, limit + MOST_MARKS) + 1):
+        if at == end or not _inside_character(text, at):
             return at
     return min(max(limit, start + 1), end)
 
@@ -128,4 +130,4 @@ def _inside_character(text: str, at: int) -> bool:
         return True
     if "\U0001f1e6" <= before <= "\U0001f1ff" and "\U0001f1e6" <= after <= "\U0001f1ff":
         return True
-    return unicodedata.category(after)[0] == "M"
+    return unicodedata.category(after)[0] == "M" or unicodedata.combining(before) == VIRAMA

@@ -270,6 +270,7 @@ def without_echo(message: str, hidden: Sequence[str]) -> str:
 
     def mask(match: re.Match[str]) -> str:
         word = match[0].casefold()
-        return match[0] if word in PLAIN or word not in texts else "…"
+        harmless = word in PLAIN or (len(word) == 1 and word.isalpha()) or word not in texts
+        return match[0] if harmless else "…"
 
     return " ".join(WORD.sub(mask, shown).split())
