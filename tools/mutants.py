@@ -25,6 +25,8 @@ TEST_TIMEOUT_S = 300.0
 AT_ONCE = 2
 """Test runs side by side, each with a database of its own."""
 
+DATABASE = os.environ.get("LOCKSTEP_TEST_DATABASE", "test_lockstep") + "_mutants"
+
 NOT_THE_PRODUCT = re.compile(r"^(ImportError|ModuleNotFoundError|SyntaxError|IndentationError|NameError)\b")
 """Failures by which a mutant shows that it is no working program, not that a test has caught it."""
 
@@ -190,7 +192,7 @@ def baseline(mutants: Sequence[Mutant]) -> dict[str, str]:
     """Run every named test once on the code as it is; the reason for each that is not green."""
     tests = sorted({test for mutant in mutants for test in mutant.tests})
     with copy_of_source(None) as source:
-        found = run_tests(tests, source, f"test_lockstep_mutants_{os.getpid()}")
+        found = run_tests(tests, source, DATABASE)
     reasons = {}
     for test in tests:
         cases = of_test(test, found)
@@ -233,7 +235,7 @@ def run_all(mutants: Sequence[Mutant]) -> Iterator[Result]:
             yield Result(mutant, status, f"without the mutant: {reason}", 0.0)
     databases: SimpleQueue[str] = SimpleQueue()
     for number in range(AT_ONCE):
-        databases.put(f"test_lockstep_mutants_{os.getpid()}_{number}")
+        databases.put(f"{DATABASE}_{number}")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield from pool.map(lambda mutant: try_mutant(mutant, databases), ready)
 

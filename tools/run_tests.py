@@ -1,11 +1,18 @@
 """``bin/test``: the tests, on a PostgreSQL of their own."""
 
+import fcntl
+import itertools
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from tools import chromium
 from tools.services.exceptions import ServiceError
 from tools.services.session import run
+
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 HELP = """\
 bin/test [pytest arguments]      all tests in two processes; with a path or -k, those in one
@@ -25,6 +32,25 @@ def is_whole_suite(arguments: Sequence[str]) -> bool:
     return not any(not part.startswith("-") or part.startswith(ONE_PROCESS) for part in arguments)
 
 
+@contextmanager
+def test_database() -> Iterator[None]:
+    """Name a test database that no other bin/test of this checkout uses now, the same as last time if it can be.
+
+    The lock on its file goes with this process, however it ends.
+    """
+    folder = CHECKOUT / ".lockstep"
+    folder.mkdir(exist_ok=True)
+    for number in itertools.count():
+        with (folder / f"tests-{number}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            os.environ.setdefault("LOCKSTEP_TEST_DATABASE", f"test_lockstep_{number}")
+            yield
+            return
+
+
 def main(arguments: Sequence[str]) -> int:
     """Exit status of pytest; 3 when there is no PostgreSQL."""
     if arguments[:1] in (["-h"], ["--help"]):
@@ -37,7 +63,8 @@ def main(arguments: Sequence[str]) -> int:
         spread = ["-n", "2", "--dist", "loadscope"] if is_whole_suite(arguments) else []
         command = ["-m", "pytest", *spread, *arguments]
     try:
-        return run("test", [sys.executable, *command])
+        with test_database():
+            return run("test", [sys.executable, *command])
     except ServiceError as error:
         print(error, file=sys.stderr)
         return 3

@@ -222,9 +222,11 @@ def test_a_taken_socket_folder_is_not_used(room, tmp_path):
     first.rmdir()
     first.symlink_to(tmp_path)
     try:
-        assert socket_folder(room / "some state", account) != first
+        second = socket_folder(room / "some state", account)
     finally:
         first.unlink()
+    assert second != first
+    second.rmdir()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it under another account")

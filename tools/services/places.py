@@ -5,6 +5,7 @@ enter every folder (a checkout in root's home, say), some file systems know no m
 WSL) and a Unix socket's path must be short: each place is tried before it is used.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -50,7 +51,15 @@ class Account:
         return asked.returncode == 0
 
     def own(self, folder: Path) -> bool:
-        """Make ``folder`` private to this account; False where that cannot be."""
+        """Make ``folder`` private to this account; False where that cannot be, and then none is left behind."""
+        made = not folder.exists()
+        owned = self._try_to_own(folder)
+        if made and not owned:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        return owned
+
+    def _try_to_own(self, folder: Path) -> bool:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self.drop and folder.lstat().st_uid == 0:

@@ -243,6 +243,7 @@ class Postgres:
         part.rename(self.data)  # a killed initdb leaves no half-made data behind
 
     def _configure(self) -> None:
+        self.account.own(self.socket)  # swept out of /tmp, or removed when the server stopped
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.socket),
@@ -311,6 +312,8 @@ class Postgres:
         for mode in ("fast", "immediate"):
             done = self._run("pg_ctl", "stop", "-D", str(self.data), "-m", mode, "-t", "60")
             if done.returncode == 0 or not self.is_running():
+                with contextlib.suppress(OSError):
+                    self.socket.rmdir()
                 return True
         raise ServiceFailed(f"PostgreSQL ({self.name}) does not stop:\n{done.stdout.strip()}")
 
@@ -329,8 +332,8 @@ class Postgres:
         with self._locked():
             self.kept.unlink(missing_ok=True)
             self._stop()
-            shutil.rmtree(self.data, ignore_errors=True)
-            shutil.rmtree(self.folder / "data.part", ignore_errors=True)
+            for folder in (self.data, self.folder / "data.part"):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def ensure_postgres(name: str) -> str:

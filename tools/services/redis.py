@@ -13,7 +13,7 @@ from .places import Account, socket_folder, state_folder
 
 __all__ = ["ensure_redis", "stop_redis"]
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = STOP_TIMEOUT_S = 20.0
 
 
 def redis_server() -> Path:
@@ -87,7 +87,12 @@ def _launch(program: Path, state: Path, socket: Path) -> None:
 def stop_redis(name: str) -> bool:
     """Stop our own server ``name``; False when it was not running. The one behind REDIS_URL is left alone."""
     _, socket = _folders(name)
-    if not _say(socket, "PING").startswith("+PONG"):
-        return False
-    _say(socket, "SHUTDOWN", "NOSAVE")
-    return True
+    ran = _say(socket, "PING").startswith("+PONG")
+    if ran:
+        _say(socket, "SHUTDOWN", "NOSAVE")
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while socket.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    with contextlib.suppress(OSError):
+        socket.parent.rmdir()
+    return ran
