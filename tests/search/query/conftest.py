@@ -22,14 +22,22 @@ def library(db: None) -> dict[str, Article]:
             sku="KST-1.7/BL",
             brand=kestrel,
         ),
-        "torch": Article(title="Head torch", body="Runs nine hours on one charge.", sku="XR-2000A", brand=kestra),
+        "torch": Article(
+            title="Head torch", body="Runs nine hours on one charge.", sku="XR-2000A", brand=kestra
+        ),
         "refund": Article(title="Money back", body="We refund the price to your card in thirty days."),
         "french": Article(title="Bouilloire", body="Comment détartrer: eau et acide citrique.", lang="fr"),
-        "hidden": Article(title="Refund limits", body="Agents refund fifty pounds alone.", sku="SEC-77", public=False),
+        "hidden": Article(
+            title="Refund limits", body="Agents refund fifty pounds alone.", sku="SEC-77", public=False
+        ),
     }
     Article.objects.bulk_create(made.values())
     Article.objects.bulk_create(
-        Article(title=f"Item {number}", body=f"Shelf {number} holds spare part number {number}.", sku=f"SP-{number:04}")
+        Article(
+            title=f"Item {number}",
+            body=f"Shelf {number} holds spare part number {number}.",
+            sku=f"SP-{number:04}",
+        )
         for number in range(FILLERS)
     )
     stats.refresh(Article.search, "default")

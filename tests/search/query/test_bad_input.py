@@ -124,7 +124,10 @@ def test_the_other_legs_answer_when_the_embedder_does_not(
     LOCKSTEP={
         "search": {
             "embedders": {
-                "default": {"BACKEND": "lockstep.search.embedders.hashing.Hashing", "OPTIONS": {"dimensions": 32}}
+                "default": {
+                    "BACKEND": "lockstep.search.embedders.hashing.Hashing",
+                    "OPTIONS": {"dimensions": 32},
+                }
             }
         }
     }

@@ -16,7 +16,15 @@ def titles(query: str, **options: object) -> list[str]:
 
 @pytest.mark.parametrize(
     "query",
-    ["KST-1.7/BL", "kst-1.7/bl", "KST17BL", "kst 1.7 bl", "KST 1.7/BL", "kst-1.7-bl", "kettle kst17bl please"],
+    [
+        "KST-1.7/BL",
+        "kst-1.7/bl",
+        "KST17BL",
+        "kst 1.7 bl",
+        "KST 1.7/BL",
+        "kst-1.7-bl",
+        "kettle kst17bl please",
+    ],
 )
 def test_a_code_comes_first_with_or_without_its_separators(library: dict[str, Article], query: str) -> None:
     assert titles(query)[0] == "Descaling a kettle"
@@ -36,7 +44,9 @@ def test_a_brand_comes_before_its_near_namesake(library: dict[str, Article]) -> 
     assert titles("Kestrel")[0] == "Descaling a kettle"
 
 
-def test_an_exact_code_is_first_even_when_the_other_legs_agree_on_another(library: dict[str, Article]) -> None:
+def test_an_exact_code_is_first_even_when_the_other_legs_agree_on_another(
+    library: dict[str, Article],
+) -> None:
     query = "white flakes of limescale in boiling water XR-2000A"
     hits = Article.objects.hybrid_search(query)
     assert hits[0].title == "Head torch"
@@ -45,7 +55,10 @@ def test_an_exact_code_is_first_even_when_the_other_legs_agree_on_another(librar
 
 
 def test_a_question_is_answered_though_no_record_holds_all_its_words(library: dict[str, Article]) -> None:
-    assert titles("what are those white flakes in my kettle and are they bad", legs=["lexical"])[0] == "Descaling a kettle"
+    assert (
+        titles("what are those white flakes in my kettle and are they bad", legs=["lexical"])[0]
+        == "Descaling a kettle"
+    )
 
 
 def test_a_rare_word_outweighs_a_common_one(library: dict[str, Article]) -> None:
@@ -88,7 +101,9 @@ def test_every_chunk_of_a_record_counts_for_one_hit(db: None) -> None:
 def test_equal_scores_are_ordered_by_primary_key_every_time(db: None) -> None:
     made = Article.objects.bulk_create(Article(title="Twin", body="The same words.") for _ in range(8))
     for _ in range(3):
-        assert [hit.pk for hit in Article.objects.hybrid_search("same words")] == [article.pk for article in made]
+        assert [hit.pk for hit in Article.objects.hybrid_search("same words")] == [
+            article.pk for article in made
+        ]
 
 
 def test_python_and_the_database_agree_on_the_digest(db: None) -> None:
