@@ -31,9 +31,12 @@ class PerProcess(Generic[T]):
             weakref.finalize(self, _close_all, self._held, close)
 
     def get(self) -> T:
-        held = self._held
-        if held:
-            return held[0]
+        try:
+            return self._held[0]
+        except IndexError:  # nothing made yet, or dropped this moment
+            return self._made()
+
+    def _made(self) -> T:
         with self._lock:
             if not self._held:
                 self._held.append(self._make())
