@@ -23,7 +23,7 @@ def fill_docs(corpus: Corpus) -> None:
 
     with indexed_afterwards():
         Doc.search.load(progress((Doc(**fields(row)) for row in corpus), corpus.documents, "documents"))
-    call_command("lockstep_stats", verbosity=0)
+    call_command("lockstep_stats", stdout=sys.stderr)
 
 
 def fill_naive(corpus: Corpus) -> None:

@@ -7,7 +7,7 @@ unjudged document counts as score 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +82,12 @@ def paired_bootstrap(
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Difference(float(differences.mean()), float(low), float(high))
+
+
+def mean(values: Iterable[float]) -> float:
+    """NaN for no values."""
+    found = list(values)
+    return sum(found) / len(found) if found else math.nan
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

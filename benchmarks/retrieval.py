@@ -8,6 +8,8 @@ the times are those of the search alone. Document vectors are cached by digest i
 from __future__ import annotations
 
 import argparse
+import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -17,7 +19,7 @@ from benchmarks.beir import Collection, Document
 from benchmarks.bm25 import BM25
 from benchmarks.database import vacuum
 from benchmarks.loading import batches, say
-from benchmarks.metrics import Difference, ndcg, paired_bootstrap, recall
+from benchmarks.metrics import Difference, mean, ndcg, paired_bootstrap, recall
 from benchmarks.paths import called_from
 from benchmarks.report import Bar, Column, Report
 from benchmarks.rounds import Timed, interleave
@@ -89,7 +91,7 @@ def fill(documents: Sequence[Document]) -> None:
             for document, vector in zip(some, vectors, strict=True)
         )
     naive.fill_search_vector()
-    call_command("lockstep_stats", verbosity=0)
+    call_command("lockstep_stats", stdout=sys.stderr)
     vacuum()
 
 
@@ -112,6 +114,7 @@ def searches(queries: Sequence[str]) -> dict[str, Search]:
         "lexical": partial(ours, legs=("lexical",)),
         "identifier": partial(ours, legs=("identifier",)),
         "dense": partial(ours, legs=("dense",)),
+        "lexical_dense": partial(ours, legs=("lexical", "dense")),
         "hybrid": ours,
         "hybrid_norm": partial(ours, fusion="norm"),
         "hybrid_dbsf": partial(ours, fusion="dbsf"),
@@ -169,15 +172,17 @@ class Scores:
         return {**self._means(numbers), "queries": len(numbers)}
 
     def _means(self, numbers: Sequence[int]) -> dict[str, float]:
+        # an empty answer has no share of judged documents
         return {
-            name: sum(values[n] for n in numbers) / len(numbers) for name, values in self.by_query.items()
+            name: mean(values[n] for n in numbers if not math.isnan(values[n]))
+            for name, values in self.by_query.items()
         }
 
 
 def judged_share(ranking: Sequence[str], judged: Mapping[str, int], *, depth: int = 10) -> float:
     """How many of the first results somebody has judged: with few, nDCG says little."""
     first = ranking[:depth]
-    return sum(key in judged for key in first) / len(first) if first else 1.0
+    return sum(key in judged for key in first) / len(first) if first else math.nan
 
 
 def report(

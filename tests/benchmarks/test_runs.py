@@ -19,6 +19,7 @@ PRODUCTS = [
     ("Garden hose", "Thirty metres with a sprayer for roses and lawns.", "TH-30/S"),
     ("Bathroom scale", "Weighs people and their luggage to the gram.", "VB 100.2"),
 ]
+FUSIONS = {"hybrid_norm", "hybrid_dbsf"}
 QUERIES = [
     ("q1", "torch for camping", "shop", "d0"),
     ("q2", "boiling water", "shop", "d1"),
@@ -56,7 +57,7 @@ def measured(tmp_path: Path, *arguments: str) -> dict[str, Any]:
 def test_retrieval_reports_every_leg_and_fusion(collection: Path, tmp_path: Path) -> None:
     found = measured(tmp_path, "retrieval", "--data", str(collection), "--embedder", "hashing")
     legs = {"lexical", "identifier", "dense"}
-    assert set(found["arms"]) == {"naive", "bm25", *legs, "hybrid", "hybrid_norm", "hybrid_dbsf"}
+    assert set(found["arms"]) == {"naive", "bm25", *legs, "lexical_dense", "hybrid", *FUSIONS}
     for arm, figures in found["arms"].items():
         for key in ("ndcg@10", "recall@50", "recall@100"):
             assert 0 <= figures[key] <= 1
