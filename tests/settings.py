@@ -27,6 +27,7 @@ INSTALLED_APPS = [
     "lockstep.core",
     "lockstep.search",
     "tests.testapp",
+    "tests.archive",
 ]
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -9,7 +9,10 @@ import pytest
 
 from lockstep.search.embedders import get_embedder
 from lockstep.search.vectors import memory
+from tests.committed import transactional_db
 from tests.testapp.embedders import Counting
+
+__all__ = ["transactional_db"]
 
 EMBEDDER = "tests.testapp.embedders.Counting"
 

@@ -184,7 +184,7 @@ class Declaration:
 
     def touches(self, names: Iterable[str] | None) -> bool:
         """Whether a write of these fields (None for all) can change what is embedded, or for which key."""
-        return names is None or not {*self.text_names, "pk", self.model._meta.pk.name}.isdisjoint(names)
+        return names is None or not {*self.text_names, self.model._meta.pk.name}.isdisjoint(names)
 
     @property
     def relations(self) -> list[str]:
