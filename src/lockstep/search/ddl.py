@@ -50,6 +50,8 @@ class Shape:
 def create(shape: Shape) -> Iterator[str]:
     """Statements in order. Placeholders: ``%(record)s`` and so on for tables, so that renames are followed."""
     yield f"SELECT {literal(shape.config)}::regconfig"  # fails here if unknown, not at the first write
+    # ts_rank unpacks a tsvector once for every word of a query: kept in the row it costs 50 ms where it cost 124.
+    yield "ALTER TABLE %(document)s SET (toast_tuple_target = 8160)"
     yield _digest_function(shape)
     yield _document_function(shape)
     for suffix, moment in (("digest", "BEFORE"), ("document", "AFTER")):
