@@ -13,16 +13,18 @@ LARGEST_KIB = 700
 HOST_LOCKS = re.compile(r"(^|/)(uv\.lock|pylock.*\.toml|poetry\.lock|Pipfile\.lock)$")
 """Lock files that write the package host into the repository; requirements/*.txt are ours."""
 
+# where this very checkout is; a short one, such as /app in a container, says nothing about a machine
+OURS = [rf"{re.escape(str(place))}(?![\w-])" for place in (CHECKOUT, Path.home()) if len(place.parts) > 2]
+
 # written with [] so that this file does not find itself
 LINES = {
     "package host": re.compile(
         r"^\s*(--index-url|--extra-index-url|--find-links|-i )\s*[=h/]"
-        r"|https?://[^\s\"']*/simple\b"
+        r"|https?://[^\s\"']*/simple(?![\w-])"
         r"|https?://[^\s\"']*\.(whl|tar[.]gz|tgz)\b"
     ),
     "path of one machine": re.compile(
-        r"(?<![\w.$}])/(home|Users)/[a-z]|(?<![\w.$}/])/(root|tmp)/[a-z.]"
-        rf"|{re.escape(str(CHECKOUT))}(?![\w-])|{re.escape(str(Path.home()))}/\w"
+        r"(?<![\w.$}/])(/(home|Users)/[a-z]|/(root|tmp)/[a-z.]" + "".join(f"|{one}" for one in OURS) + ")"
     ),
 }
 

@@ -29,7 +29,12 @@ ONE_PROCESS = ("-k", "-n", "-s", "--pdb", "--lf", "--last-failed", "--sw", "--co
 
 def is_whole_suite(arguments: Sequence[str]) -> bool:
     """Neither a path, nor an option that chooses or that wants to be in front of a person."""
-    return not any(not part.startswith("-") or part.startswith(ONE_PROCESS) for part in arguments)
+    return not any(part.startswith(ONE_PROCESS) or is_path(part) for part in arguments)
+
+
+def is_path(argument: str) -> bool:
+    """Whether it names tests, and is no option or the value of one."""
+    return not argument.startswith("-") and (CHECKOUT / argument.partition("::")[0]).exists()
 
 
 @contextmanager
