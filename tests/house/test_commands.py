@@ -78,7 +78,7 @@ def test_what_belongs_to_one_machine_is_found(line):
     "line",
     [
         "Path('/tmp') / name",
-        "https://docs.example/simple-steps",
+        f"https://docs.example/{SIMPLE}-steps",
         "prefix/root/thing",
         "--hash=sha256:00",
         "{url}home/x",
