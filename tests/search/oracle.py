@@ -12,6 +12,7 @@ from django.db import connections, models
 from lockstep.search.chunking import chunk
 from lockstep.search.ddl import name
 from lockstep.search.declaration import Declaration, indexes_of, text_digest, text_key
+from lockstep.search.embedders.hashing import Hashing
 from lockstep.search.spaces import space_key
 
 __all__ = ["attached", "in_step", "problems"]
@@ -74,7 +75,9 @@ def _chunk_problems(index: Declaration, label: str, texts: list[Any], row: dict[
         return [f"{label}: the vectors are not of the chunks of its text"]
     if row["count"] != len(wanted):
         return [f"{label}: the manifest counts {row['count']} chunks of {len(wanted)}"]
-    made = index.embedder.embed_documents([text[p["start"] : p["end"]] for p in mine])
+    made = Hashing(dimensions=index.embedder.dimensions).embed_documents(
+        [text[p["start"] : p["end"]] for p in mine]
+    )
     halves = [struct.unpack(f"<{len(v)}e", struct.pack(f"<{len(v)}e", *v)) for v in made]
     for piece, half in zip(mine, halves, strict=True):
         kept = [float(part) for part in piece["embedding"].strip("[]").split(",")]

@@ -166,11 +166,12 @@ def _claimed(index: Declaration, using: str, size: int) -> Iterator[list[Any]]:
 
 
 def _claim(index: Declaration, using: str, size: int, lock: str) -> list[Any]:
-    # OFFSET 0 keeps the lock out of the inner query: no more are taken than LIMIT lets through.
+    # OFFSET 0 keeps the advisory lock out of the inner query: no more are taken than LIMIT lets through.
+    # FOR SHARE passes over records that somebody is marking stale at this moment.
     with connections[using].cursor() as cursor:
         cursor.execute(
             f"SELECT record_id FROM (SELECT record_id FROM {name(index.pending_table)}"
-            " WHERE not_before <= statement_timestamp() ORDER BY not_before OFFSET 0) due"
+            " WHERE not_before <= statement_timestamp() ORDER BY not_before OFFSET 0 FOR SHARE SKIP LOCKED) due"
             f" WHERE {lock}(%s, hashtext(record_id::text)) LIMIT %s",
             [_lock_class(index), min(size, MOST_CLAIMS)],
         )
