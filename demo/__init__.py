@@ -1,0 +1,1 @@
+"""Larkrise Supply: a small shop that uses django-lockstep as a customer would."""

@@ -1,0 +1,87 @@
+"""Settings of the demo shop. ``DATABASE_URL`` names its PostgreSQL; ``bin/demo`` sets it."""
+
+import os
+
+from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict
+
+if not os.environ.get("DATABASE_URL"):
+    raise ImproperlyConfigured(
+        "DATABASE_URL is not set. Start the shop with bin/demo, which brings PostgreSQL."
+    )
+
+_database = conninfo_to_dict(os.environ["DATABASE_URL"])
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": _database.pop("dbname", "lockstep_demo"),
+        "USER": _database.pop("user", ""),
+        "PASSWORD": _database.pop("password", ""),
+        "HOST": _database.pop("host", ""),
+        "PORT": _database.pop("port", ""),
+        "OPTIONS": _database,
+        "TEST": {"NAME": "test_demo_shop"},  # apart from the database of the package's own tests
+    }
+}
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "lockstep.core",
+    "lockstep.search",
+    "demo.shop",
+]
+
+LOCKSTEP = {
+    "search": {
+        "embedders": {
+            "default": {"BACKEND": "lockstep.search.embedders.minilm.MiniLM"},
+        },
+    },
+}
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "demo.shop.personas.PersonaMiddleware",
+    "demo.shop.security.content_security_policy",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "demo.shop.personas.personas",
+            ],
+        },
+    },
+]
+
+DEBUG = bool(os.environ.get("DEMO_DEBUG"))
+SECRET_KEY = "of a demo that answers on this machine only"  # noqa: S105
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", "testserver"]
+ROOT_URLCONF = "demo.urls"
+STATIC_URL = "static/"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "Europe/London"
+USE_TZ = True
+LOGIN_URL = "admin:login"
+SESSION_COOKIE_NAME = "larkrise_session"
+CSRF_COOKIE_NAME = "larkrise_csrf"

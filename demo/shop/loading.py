@@ -1,0 +1,136 @@
+"""Puts ``demo/content`` into the shop, in batches, so that it can be stopped and goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from demo.shop import content, questions, usual_way
+from demo.shop.models import Article, Brand, LoadedContent, Product, Question
+
+BATCH = 16
+
+Progress: TypeAlias = Callable[[Sequence[Any], str], Iterator[Sequence[Any]]]
+"""Passes records on in batches and shows how far it is: ``(records, what is being done)``."""
+
+
+def is_loaded() -> bool:
+    """Whether the shop holds this edition of the content."""
+    return LoadedContent.objects.filter(digest=content.digest()).exists()
+
+
+def mark_loaded() -> None:
+    with transaction.atomic():
+        LoadedContent.objects.all().delete()
+        LoadedContent.objects.create(digest=content.digest())
+
+
+def load_people() -> None:
+    """Alice, a customer, and Bob, who may do everything."""
+    User.objects.get_or_create(username="alice", defaults={"first_name": "Alice"})
+    bob, is_new = User.objects.get_or_create(
+        username="bob", defaults={"first_name": "Bob", "is_staff": True, "is_superuser": True}
+    )
+    if is_new:
+        bob.set_password("bob")
+        bob.save(update_fields=["password"])
+
+
+def load_records(rows: Sequence[Any], key: str, progress: Progress) -> None:
+    """Make a table hold exactly these records.
+
+    Args:
+        rows: unsaved instances of one model.
+        key: the field by which a record is recognised.
+    """
+    model = type(rows[0])
+    present = {getattr(record, key): record for record in model.objects.all()}
+    model.objects.exclude(**{f"{key}__in": [getattr(row, key) for row in rows]}).delete()
+    missing = [row for row in rows if getattr(row, key) not in present]
+    for batch in progress(missing, f"Embedding {_plural(model)}"):
+        model.objects.bulk_create(batch)  # embeds the batch, then writes text and vectors in one transaction
+    changed = list(_changed(rows, key, present))
+    for batch in progress(changed, f"Renewing {_plural(model)}"):
+        model.objects.bulk_update(batch, _own_fields(model))
+    usual = usual_way.USUAL[model]
+    usual._default_manager.filter(record__in=changed).delete()
+    for batch in progress(list(model.objects.filter(usual=None)), f"The usual way: {_plural(model)}"):
+        usual_way.keep_up(batch)
+
+
+def _changed(rows: Iterable[Any], key: str, present: dict[str, Any]) -> Iterator[Any]:
+    for row in rows:
+        record = present.get(getattr(row, key))
+        if record and any(getattr(record, name) != getattr(row, name) for name in _own_fields(type(row))):
+            row.pk = record.pk
+            yield row
+
+
+def _own_fields(model: type[Any]) -> list[str]:
+    """What the content says of a record, not what the index adds to it."""
+    derived = {model._meta.pk.name, model.search.digest_name, model.search.context_name}
+    return [field.attname for field in model._meta.concrete_fields if field.name not in derived]
+
+
+def _plural(model: type[Any]) -> str:
+    return str(model._meta.verbose_name_plural)
+
+
+def product_rows() -> list[Product]:
+    rows = content.products()
+    brands = {row["brand"]: Brand.objects.get_or_create(name=row["brand"])[0] for row in rows}
+    return [
+        Product(
+            sku=row["sku"],
+            ean=row["ean"],
+            name=row["name"],
+            description=row["description"],
+            brand=brands[row["brand"]],
+            category=row["category"],
+            price_pence=row["price_pence"],
+            audience=row["audience"],
+            compatible=row["compatible_with"],
+        )
+        for row in rows
+    ]
+
+
+def article_rows() -> list[Article]:
+    return [
+        Article(
+            slug=text.slug,
+            title=text.title,
+            body=text.body,
+            topic=text.topic,
+            audience=text.audience,
+            updated=text.updated,
+        )
+        for text in content.articles()
+    ]
+
+
+def load_questions() -> None:
+    """Ask every committed question both ways and keep the places, for the pages that show them."""
+    Question.objects.all().delete()
+    Question.objects.bulk_create(
+        Question(
+            text=answer.text,
+            shelf=answer.shelf.name,
+            expects=answer.expects,
+            kind=answer.kind,
+            asked_by=answer.asked_by,
+            place=answer.place,
+            usual_place=answer.usual_place,
+        )
+        for answer in questions.ask_all()
+    )
+
+
+def in_batches(records: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    rest = iter(records)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
