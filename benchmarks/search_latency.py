@@ -23,6 +23,7 @@ from benchmarks.rounds import Timed, interleave
 from benchmarks.synthetic import Corpus, Query
 
 TOP_N = 10
+NAIVE = ("naive", "naive_or", "naive_ids")
 LEGS = {"dense_only": "dense", "lexical_only": "lexical", "identifier_only": "identifier"}
 DOCUMENTS, QUERIES = 100_000, 300
 QUICK_DOCUMENTS, QUICK_QUERIES = 2_000, 60
@@ -61,11 +62,11 @@ def fill(
     """Fill one table an arm needs; returns the arms, and the reason for each peer that is not there."""
     from benchmarks import loading
 
-    wanted = options.arms or ["naive", "naive_or", "hybrid", *LEGS, *PEERS]
+    wanted = options.arms or [*NAIVE, "hybrid", *LEGS, *PEERS]
     arms = {name: search for name, search in searches(asked, options.depth).items() if name in wanted}
     if {"hybrid", *LEGS}.intersection(arms):
         loading.fill_docs(corpus)
-    if {"naive", "naive_or"}.intersection(arms):
+    if set(NAIVE).intersection(arms):
         loading.fill_naive(corpus)
     skipped: dict[str, str] = {}
     for name in [name for name in PEERS if name in wanted]:
@@ -95,6 +96,7 @@ def searches(asked: Sequence[Query], depth: int) -> dict[str, Search]:
     return {
         "naive": partial(usual, naive.search),
         "naive_or": partial(usual, naive.search_or),
+        "naive_ids": partial(usual, naive.search_ids),
         "hybrid": ours,
         **{arm: partial(ours, legs=(leg,)) for arm, leg in LEGS.items()},
     }

@@ -75,7 +75,7 @@ def test_search_latency_reports_every_arm_and_names_absent_peers(tmp_path: Path)
     found = measured(tmp_path, "search-latency", "--docs", "120", "--queries", "20")
     ours = {"hybrid", "dense_only", "lexical_only", "identifier_only"}
     peers = {"langchain_postgres", "llamaindex"}
-    assert set(found["arms"]) | set(found["skipped"]) == {"naive", "naive_or", *ours, *peers}
+    assert set(found["arms"]) | set(found["skipped"]) == {"naive", "naive_or", "naive_ids", *ours, *peers}
     assert not set(found["arms"]) & set(found["skipped"])
     for figures in found["arms"].values():
         assert 0 < figures["p50_ms"] <= figures["p95_ms"]
