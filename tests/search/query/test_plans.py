@@ -82,10 +82,10 @@ CONDITIONS = {
 def test_words_and_identifiers_come_from_gin_indexes(shelf: None, condition: Q) -> None:
     found = Article.objects.filter(condition)
     assert f"{Article.search.slug}_tsv" in nodes(
-        found.hybrid_search("1203", legs=["lexical"]), without=("seqscan",)
+        found.hybrid_search("1203", legs=["lexical"]), without=("seqscan", "indexscan")
     )
     assert f"{Article.search.slug}_ids" in nodes(
-        found.hybrid_search("AB-01203", legs=["identifier"]), without=("seqscan",)
+        found.hybrid_search("AB-01203", legs=["identifier"]), without=("seqscan", "indexscan")
     )
 
 
