@@ -7,6 +7,7 @@ which ``{url}`` is the address.
 
 import argparse
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -56,11 +57,14 @@ def listen(port: int) -> "ThreadedWSGIServer":
     from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
     from django.core.wsgi import get_wsgi_application
 
+    site = StaticFilesHandler(get_wsgi_application())
+    # what to look at should not scroll away under a line for each picture
+    logging.getLogger("django.server").setLevel(logging.WARNING)
     for candidate in [port] if port == 0 else range(port, port + NEXT_PORTS):
         with contextlib.suppress(OSError):
             server = ThreadedWSGIServer(("127.0.0.1", candidate), WSGIRequestHandler, ipv6=False)
             server.daemon_threads = True
-            server.set_app(StaticFilesHandler(get_wsgi_application()))
+            server.set_app(site)
             return server
     raise StepFailed(f"No free port from {port} to {port + NEXT_PORTS - 1}: bin/demo --port N")
 
