@@ -88,8 +88,8 @@ class InStep(models.BaseConstraint):
             pk=self.pk,
             digest=self.digest,
             context=self.context,
-            text=self.text,  # type: ignore[arg-type]
-            identifiers=self.identifiers,  # type: ignore[arg-type]
+            text=self.text,
+            identifiers=self.identifiers,
             config=self.config,
             strict=self.strict,
             recipe=self.recipe,
@@ -100,9 +100,9 @@ class InStep(models.BaseConstraint):
         """Changes when records must be read again: other fields, weights, identifiers or configuration."""
         return ddl.recipe([self.text, self.context, self.identifiers, self.config])
 
-    def create_sql(
+    def create_sql(  # type: ignore[override]
         self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None
-    ) -> None:  # type: ignore[override]
+    ) -> None:
         """Queue the statements for the end of the migration."""
         assert schema_editor is not None
         if schema_editor.connection.vendor != "postgresql":
@@ -115,9 +115,9 @@ class InStep(models.BaseConstraint):
 
     constraint_sql = create_sql  # type: ignore[assignment]
 
-    def remove_sql(
+    def remove_sql(  # type: ignore[override]
         self, model: type[models.Model] | None, schema_editor: BaseDatabaseSchemaEditor | None
-    ) -> None:  # type: ignore[override]
+    ) -> None:
         assert schema_editor is not None
         if schema_editor.connection.vendor == "postgresql":
             for statement in ddl.drop(self.name):

@@ -131,8 +131,7 @@ class Declaration:
 
     @property
     def pk_column(self) -> str:
-        column: str = self.model._meta.pk.column
-        return column
+        return str(self.model._meta.pk.column)
 
     def sibling_table(self, kind: str) -> str:
         """``<record table>_<attribute>_<kind>``, shortened where Postgres would cut it."""
@@ -180,7 +179,7 @@ class Declaration:
         return [*self.text, self.context_name] if self.context else list(self.text)
 
     def columns(self, names: Iterable[str]) -> list[str]:
-        return [self.model._meta.get_field(name).column for name in names]  # type: ignore[union-attr]
+        return [str(self.model._meta.get_field(name).column) for name in names]  # type: ignore[union-attr]
 
     def touches(self, names: Iterable[str] | None) -> bool:
         """Whether a write of these fields (None for all) can change what is embedded, or for which key."""

@@ -61,7 +61,7 @@ class ContextField(models.TextField):  # type: ignore[type-arg]
         return value
 
 
-class LexemesField(SearchVectorField):
+class LexemesField(SearchVectorField):  # type: ignore[type-arg]
     """A tsvector that triggers write; ``select_format`` keeps it out of every SELECT."""
 
     def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:

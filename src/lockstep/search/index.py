@@ -64,7 +64,7 @@ class SearchIndex(Declaration):
             raise DeclarationError(
                 f"{self.model._meta.label} already has a field {name!r}: name the index otherwise."
             )
-        self.model.add_to_class(name, column)  # type: ignore[attr-defined]
+        self.model.add_to_class(name, column)
         column.index = self
 
     def space(self, using: str) -> spaces.SpaceInfo:

@@ -14,5 +14,5 @@ __all__ = ["SearchQuerySet"]
 M = TypeVar("M", bound=models.Model)
 
 
-class SearchQuerySet(HybridMixin[M], InStepMixin[M]):
+class SearchQuerySet(HybridMixin[M], InStepMixin[M]):  # type: ignore[override]
     """Use as the default manager: ``objects = SearchQuerySet.as_manager()``."""

@@ -284,10 +284,10 @@ def _store(
     try:
         with transaction.atomic(using=using):
             enrolled = _enrol(index, documents, contexts, using)
-            done = write(index, documents, using)
+            written = write(index, documents, using)
             # A trigger of the project changed the text while we enrolled it.
-            embed(index, enrolled - done, using)
-            return done | enrolled, {}
+            embed(index, enrolled - written, using)
+            return written | enrolled, {}
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError as error:

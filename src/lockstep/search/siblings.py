@@ -47,7 +47,7 @@ class Siblings:
 #: The database cascades; Django only needs to know which model must exist first.
 LINK: dict[str, Any] = {"db_constraint": False, "on_delete": models.DO_NOTHING, "related_name": "+"}
 
-PLAIN = {
+PLAIN: dict[type[models.Field[Any, Any]], type[models.Field[Any, Any]]] = {
     models.SmallAutoField: models.SmallIntegerField,
     models.AutoField: models.IntegerField,
     models.BigAutoField: models.BigIntegerField,
@@ -60,7 +60,7 @@ def _key(index: Declaration) -> dict[str, models.Field[Any, Any]]:
     pk = index.model._meta.pk
     if pk.remote_field:  # what it points at may not be loaded yet
         return {"record": models.OneToOneField(index.model, primary_key=True, **LINK)}
-    kind: type[models.Field[Any, Any]] | None = PLAIN.get(type(pk))
+    kind = PLAIN.get(type(pk))
     if kind:
         return {"record_id": kind(primary_key=True)}
     _, _, args, options = pk.deconstruct()

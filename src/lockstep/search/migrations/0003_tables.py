@@ -4,42 +4,70 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('lockstep_search', '0002_functions'),
+        ("lockstep_search", "0002_functions"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LexemeStat',
+            name="LexemeStat",
             fields=[
-                ('pk', models.CompositePrimaryKey('index', 'lexeme', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('index', models.CharField(max_length=200)),
-                ('lexeme', models.TextField()),
-                ('df', models.BigIntegerField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "index", "lexeme", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("index", models.CharField(max_length=200)),
+                ("lexeme", models.TextField()),
+                ("df", models.BigIntegerField()),
             ],
         ),
         migrations.CreateModel(
-            name='Space',
+            name="Space",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('index', models.CharField(help_text='app.Model.attribute', max_length=200)),
-                ('key', models.CharField(help_text='Digest of everything that makes vectors comparable.', max_length=8)),
-                ('state', models.CharField(choices=[('building', 'Building'), ('active', 'Active'), ('retired', 'Retired')], default='building', max_length=10)),
-                ('alias', models.CharField(help_text='Embedder in LOCKSTEP that made it.', max_length=100)),
-                ('model', models.CharField(max_length=200)),
-                ('revision', models.CharField(blank=True, max_length=100)),
-                ('dimensions', models.PositiveIntegerField()),
-                ('document_prefix', models.CharField(blank=True, max_length=500)),
-                ('query_prefix', models.CharField(blank=True, max_length=500)),
-                ('chunker', models.CharField(max_length=100)),
-                ('table', models.CharField(max_length=63)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("index", models.CharField(help_text="app.Model.attribute", max_length=200)),
+                (
+                    "key",
+                    models.CharField(
+                        help_text="Digest of everything that makes vectors comparable.", max_length=8
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("building", "Building"), ("active", "Active"), ("retired", "Retired")],
+                        default="building",
+                        max_length=10,
+                    ),
+                ),
+                ("alias", models.CharField(help_text="Embedder in LOCKSTEP that made it.", max_length=100)),
+                ("model", models.CharField(max_length=200)),
+                ("revision", models.CharField(blank=True, max_length=100)),
+                ("dimensions", models.PositiveIntegerField()),
+                ("document_prefix", models.CharField(blank=True, max_length=500)),
+                ("query_prefix", models.CharField(blank=True, max_length=500)),
+                ("chunker", models.CharField(max_length=100)),
+                ("table", models.CharField(max_length=63)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('index', 'key'), name='lockstep_space_once'), models.UniqueConstraint(condition=models.Q(('state', 'active')), fields=('index',), name='lockstep_space_one_active')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("index", "key"), name="lockstep_space_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "active")),
+                        fields=("index",),
+                        name="lockstep_space_one_active",
+                    ),
+                ],
             },
         ),
     ]
