@@ -11,17 +11,18 @@ if not os.environ.get("DATABASE_URL"):
     )
 
 _database = conninfo_to_dict(os.environ["DATABASE_URL"])
+_name = _database.pop("dbname", "lockstep_demo")
 
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": _database.pop("dbname", "lockstep_demo"),
+        "NAME": _name,
         "USER": _database.pop("user", ""),
         "PASSWORD": _database.pop("password", ""),
         "HOST": _database.pop("host", ""),
         "PORT": _database.pop("port", ""),
         "OPTIONS": _database,
-        "TEST": {"NAME": "test_demo_shop"},  # apart from the database of the package's own tests
+        "TEST": {"NAME": f"test_{_name}_demo"},  # apart from the database of the package's own tests
     }
 }
 
@@ -85,3 +86,8 @@ USE_TZ = True
 LOGIN_URL = "admin:login"
 SESSION_COOKIE_NAME = "larkrise_session"
 CSRF_COOKIE_NAME = "larkrise_csrf"
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "loggers": {"django.server": {"level": "WARNING"}},  # a line a request would bury the tour of bin/demo
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ class Shelf:
     text: str
     """The two fields that staff may edit."""
 
-    def place_of(self, key: str, hits: Sequence[Any]) -> int | None:
+    def place_of(self, key: str, hits: Iterable[Any]) -> int | None:
         """Place of a record in a ranking, from 1; None when it is not there."""
         return next((place for place, hit in enumerate(hits, 1) if getattr(hit, self.key) == key), None)
 

@@ -55,7 +55,7 @@ def keep_up(records: Sequence[Any]) -> None:
     vectors = get_embedder().embed_documents(["\n\n".join(_texts(record)) for record in records])
     columns._default_manager.bulk_create(
         [
-            columns(record=record, search_vector=_words(record), embedding=list(vector))  # type: ignore[misc]
+            columns(record=record, search_vector=_words(record), embedding=list(vector))
             for record, vector in zip(records, vectors, strict=True)
         ],
         update_conflicts=True,
