@@ -22,6 +22,8 @@ class Corpus:
     document_key: str
     """Its column that holds the record's primary key."""
     tsv: str
+    length: str
+    """Column with the number of words; empty where there is none."""
     identified: bool
     """Whether the document table has identifiers and trigrams."""
     vectors: str | None

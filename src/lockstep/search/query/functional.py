@@ -44,6 +44,7 @@ class ColumnSource:
             document=meta.db_table,
             document_key=meta.pk.column,
             tsv=meta.get_field(self.lexical).column,
+            length="",
             identified=False,
             vectors=meta.db_table,
             vectors_key=meta.pk.column,

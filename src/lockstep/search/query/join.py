@@ -17,11 +17,12 @@ from django.db.models.sql.constants import INNER
 from lockstep.search.ddl import name
 from lockstep.search.query.corpus import Corpus
 from lockstep.search.query.fusion import NothingToSearch, ranking
-from lockstep.search.query.legs import Scope, Sql
+from lockstep.search.query.legs import Scope
 from lockstep.search.query.parsing import ParsedQuery
 from lockstep.search.query.plan import Plan, make_plan
 from lockstep.search.query.session import marker, watch
 from lockstep.search.query.spec import SearchSpec
+from lockstep.search.query.sql import Sql
 
 if TYPE_CHECKING:
     from django.db.models.sql import Query
@@ -41,7 +42,7 @@ class HitCol(Expression):
         self.alias = alias
         self.column = column
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:  # type: ignore[override]
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         quote = compiler.quote_name_unless_alias
         return f"{quote(self.alias)}.{quote(self.column)}", ()
 
@@ -84,9 +85,9 @@ class HitsJoin:
         permitted = permitted_by(compiler.query, self.table_alias, compiler)
         corpus = self.source(connection.alias)
         plan = self._plan(corpus, permitted, connection)
-        scope = Scope(corpus, permitted, self.parsed, self.spec.depth)
+        scope = Scope(corpus, permitted, plan, self.spec.depth, self.spec.top_n)
         try:
-            sql = ranking(scope, self.spec, plan)
+            sql = ranking(scope, self.spec, self.parsed)
         except NothingToSearch:
             raise EmptyResultSet from None
         watch(connection)
@@ -96,8 +97,7 @@ class HitsJoin:
     def _plan(self, corpus: Corpus, permitted: Sql | None, connection: Any) -> Plan:
         """The model is asked once for all clones of a queryset."""
         known = self.memo.get("vector")
-        given = (permitted.text, permitted.params) if permitted else None
-        plan = make_plan(corpus, self.spec, self.parsed, given, connection.alias, known)
+        plan = make_plan(corpus, self.spec, self.parsed, permitted, connection.alias, known)
         self.memo["vector"] = plan
         return plan
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["MAX_QUERY_CHARACTERS", "Candidate", "ParsedQuery", "candidates", "parse"]
+__all__ = ["MAX_QUERY_CHARACTERS", "QUANTITY", "Candidate", "ParsedQuery", "candidates", "parse"]
 
 MAX_QUERY_CHARACTERS = 4_000
 """A query is read this far: longer ones are pasted documents, whose first pages say what they are about."""
@@ -25,8 +25,13 @@ QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u00ab": '
 # A quotation mark opens only where a word begins and closes only where one ends: 17" is a size in inches.
 PHRASE = re.compile(r'(?<![^\s(])(-?)"([^"]+)"(?!\w)')
 EXCLUDED = re.compile(r"(?<!\S)-([^\W\d_]\S*)")
-CODE = re.compile(r"\w[-_./:&+*#@\\]+\w|\d|[+#]$|^\.\w")
+CODE = re.compile(r"\d|\w_\w|\w&\w|\w[+#]{1,2}$|^\.\w")
 SEPARATORS = re.compile(r"[\W_]+")
+# "250 GB", "17 inch", "2nd": as common in texts as words, and no more an identifier than they are.
+QUANTITY = re.compile(
+    r"\d+(?:st|nd|rd|th|s|x|k|p|[kmgt]i?b|[kmg]?hz|[mck]?m|[cm]?l|k?g|mg|oz|lbs?|ft|in|inch|[km]?wh?|m?ah?|k?v|mp|px|pcs?|"
+    r"min|h|hrs?|days?|years?|%)"
+)
 EDGES = "\"'`()[]{}<>,;!?=|.:*~^"
 
 
@@ -43,7 +48,10 @@ class ParsedQuery:
 
     @property
     def is_empty(self) -> bool:
-        return not self.text
+        """Whether nothing in it can be looked for: no letter, digit or pictogram."""
+        return not any(
+            unicodedata.category(character)[0] in "LN" or character >= "\u2190" for character in self.text
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +62,11 @@ class Candidate:
     whole: bool
     """Whether it is all that was typed."""
     coded: bool
-    """Whether it looks like a code: a digit, or letters joined by punctuation."""
+    """Whether it looks like a code: a digit, ERR_IO, AT&T, C++. Hyphens and slashes join ordinary words."""
     joined: bool
-    """Whether it is made of several words, or is part of one."""
+    """Whether it is made of several words."""
+    piece: bool = False
+    """Whether it is only a part of a word."""
 
 
 def parse(query: str) -> ParsedQuery:
@@ -130,7 +140,7 @@ def _runs(words: list[str]) -> Iterator[Candidate]:
             for start in range(len(pieces) - length + 1):
                 piece = "".join(pieces[start : start + length])
                 if _has_digit(piece):
-                    yield Candidate(piece, False, True, True)
+                    yield Candidate(piece, False, True, False, piece=True)
 
 
 def _is_code(word: str) -> bool:

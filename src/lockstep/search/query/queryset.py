@@ -48,6 +48,7 @@ class IndexSource:
             document=index.document_table,
             document_key="record_id",
             tsv="tsv",
+            length="length",
             identified=True,
             vectors=space.table if space else None,
             vectors_key="record_id",
