@@ -110,3 +110,13 @@ def test_python_and_the_database_agree_on_the_digest(db: None) -> None:
     article = Article.objects.create(title="Ünïcode 👩‍🚀", body="")
     assert Article.objects.get().search_digest == text_digest(["Ünïcode 👩‍🚀", "", ""])
     assert article.search_digest == Article.objects.get().search_digest
+
+
+def test_a_vector_of_an_older_text_is_never_ranked(db: None) -> None:
+    note = Note.objects.create(text="limescale in the kettle")
+    assert Note.search.embed([note.pk]) == 1
+    assert Note.objects.hybrid_search("limescale", legs=["dense"]).get() == note
+    Note.objects.filter(pk=note.pk).update(text="a torch in the dark")
+    assert Note.objects.hybrid_search("limescale", legs=["dense"]).count() == 0
+    assert Note.search.embed([note.pk]) == 1
+    assert Note.objects.hybrid_search("torch", legs=["dense"]).get() == note
