@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +23,10 @@ SETTINGS = """
 import os
 from psycopg.conninfo import conninfo_to_dict
 place = conninfo_to_dict(os.environ["PROJECT_DATABASE"])
-DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": place.get("dbname"), "USER": place.get("user", ""),
-    "PASSWORD": place.get("password", ""), "HOST": place.get("host", ""), "PORT": place.get("port", ""),
-    "OPTIONS": {"options": place["options"]} if "options" in place else {}}}
+DATABASES = {"default": {
+    "ENGINE": "django.db.backends.postgresql", "NAME": place.pop("dbname"), "USER": place.pop("user", ""),
+    "PASSWORD": place.pop("password", ""), "HOST": place.pop("host", ""), "PORT": place.pop("port", ""),
+    "OPTIONS": place}}
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "lockstep.core", "lockstep.search", *APPS]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SECRET_KEY = "throw-away"
@@ -55,6 +56,7 @@ class Project:
     """Apps are written as text; ``manage`` runs commands in a subprocess, with warnings as errors."""
 
     def __init__(self, folder: Path, database: str, apps: tuple[str, ...] = ("shop",)) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.database = database
         self.settings(f"APPS = {apps!r}\n{SETTINGS}")
@@ -103,7 +105,7 @@ class Project:
 
     def python(self, code: str, **options: Any) -> str:
         """What a script prints that may use the models as ``shop.models``."""
-        return self.manage("shell", "--no-imports", "-v0", "-c", dedent(code), **options).strip()
+        return self.commands(shell(code), **options).strip()
 
     def environment(self) -> dict[str, str]:
         return {
@@ -116,26 +118,37 @@ class Project:
         """Change the models, make the migration, apply it, and see that nothing is left to make."""
         self.models(models, app)
         make = ("makemigrations",) if answers else ("makemigrations", "--noinput")
-        output = self.commands(make, ("migrate", "-v0"), answers=answers)
-        self.manage("makemigrations", "--check", "--dry-run")
-        return output
+        return self.commands(make, ("migrate", "-v0"), NOTHING_LEFT, answers=answers)
+
+    def fill(self, models: str, code: str) -> None:
+        """The first migration of an app, then records."""
+        self.models(models)
+        self.commands(("makemigrations", "-v0"), ("migrate", "-v0"), NOTHING_LEFT, shell(code))
 
     def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database, autocommit=True) as link:
             cursor = link.execute(query, values or None)
             return cursor.fetchall() if cursor.description else []
 
-    def stale(self, model: str = "shop.Article") -> list[str]:
-        """What the oracle of the tests has to say about every index of a model."""
-        return eval(  # noqa: S307
-            self.python(
-                f"""
-                from django.apps import apps
-                from tests.search.oracle import problems
-                print(problems(apps.get_model("{model}")))
-                """
-            )
-        )
+    def stale(self, *commands: tuple[str, ...], model: str = "shop.Article", before: str = "") -> list[str]:
+        """Run some commands, then code; what the oracle then says about every index of a model."""
+        code = f"""
+            import json
+            from django.apps import apps
+            from tests.search.oracle import problems
+            print(json.dumps(problems(apps.get_model("{model}"))))
+        """
+        output = self.commands(*commands, *([shell(before)] if before else []), shell(code))
+        found: list[str] = json.loads(output.splitlines()[-1])
+        return found
+
+
+NOTHING_LEFT = ("makemigrations", "--check", "--dry-run")
+
+
+def shell(code: str) -> tuple[str, ...]:
+    """The command that runs a script."""
+    return ("shell", "--no-imports", "-v0", "-c", dedent(code))
 
 
 def server_url(database: str) -> str:
@@ -147,12 +160,12 @@ def server_url(database: str) -> str:
 
 
 @contextmanager
-def fresh_database(name: str) -> Iterator[str]:
-    """An empty database of that name, gone afterwards."""
+def fresh_database(name: str, template: str = "template0") -> Iterator[str]:
+    """A copy of a database, by default an empty one, gone afterwards. Gives the URL."""
     with psycopg.connect(server_url("postgres"), autocommit=True) as link:
         drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         link.execute(drop)
-        link.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        link.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*map(sql.Identifier, (name, template))))
         try:
             yield server_url(name)
         finally:

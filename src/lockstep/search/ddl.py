@@ -237,7 +237,7 @@ def _strict(shape: Shape) -> Iterator[str]:
     )
     yield f"""DO $ls$ BEGIN
   IF (SELECT count(*) FROM (SELECT FROM %(record)s LIMIT {VALIDATE_AT_ONCE + 1}) few) <= {VALIDATE_AT_ONCE}
-     AND NOT EXISTS (SELECT FROM %(record)s r WHERE r.{digest} IS NOT NULL AND NOT EXISTS
+     AND NOT EXISTS (SELECT FROM %(record)s r WHERE NOT EXISTS
        (SELECT FROM %(manifest)s m WHERE m.record_id = r.{pk} AND m.digest = r.{digest})) THEN
     ALTER TABLE %(record)s VALIDATE CONSTRAINT {key};
   END IF;

@@ -15,7 +15,7 @@ from lockstep.search.declaration import Declaration, all_indexes
 __all__ = ["EmbedRecords", "PgVector"]
 
 
-class PgVector(VectorExtension):  # type: ignore[misc]
+class PgVector(VectorExtension):
     """``CREATE EXTENSION vector``, with the line for the database administrator where the role may not."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
@@ -41,7 +41,8 @@ class EmbedRecords(Operation):
     """Bring the records of an indexed model in step, after a data migration that wrote their text.
 
     ``RunPython`` works on historical models, which have no hooks; in strict mode its commit would be
-    refused. Put ``EmbedRecords("shop.Article")`` behind it in the same migration.
+    refused. Put ``EmbedRecords("shop.Article")`` behind it in the same migration, and another in front where
+    it can be reversed: operations are undone in reverse order.
     """
 
     reduces_to_sql = False
@@ -54,12 +55,13 @@ class EmbedRecords(Operation):
         pass
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        from lockstep.search import queue, settle
+        from lockstep.search import queue, settle, spaces
 
         using = schema_editor.connection.alias
         model = to_state.apps.get_model(self.model)
         if schema_editor.connection.vendor == "postgresql" and router.allow_migrate_model(using, model):
             for index in _indexes_at(to_state.apps, model):
+                spaces.ensure(index, using)  # a row of ours may be left from before a migration to zero
                 settle.embed(index, queue.stale_pks(index, using), using)
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:

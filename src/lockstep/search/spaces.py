@@ -132,6 +132,10 @@ def ensure(index: Declaration, using: str) -> SpaceInfo:
         return _make(index, using, cursor)
 
 
+def _in_place(index: Declaration, found: SpaceInfo, cursor: Any) -> bool:
+    return found.table == f"{index.chunk_table}_{found.key}" and exists(found.table, cursor)
+
+
 def _adopt(index: Declaration, using: str, cursor: Any) -> None:
     """Spaces of an index whose model was renamed: the vector tables are still children of its chunk table."""
     cursor.execute(
@@ -211,7 +215,9 @@ def ensure_all(*, using: str, **_: Any) -> None:
             tables = (index.chunk_table, Space._meta.db_table)
             if router.allow_migrate_model(using, index.model) and all(exists(t, cursor) for t in tables):
                 try:
-                    ensure(index, using)
+                    found = find(index, using)
+                    if found is None or not _in_place(index, found, cursor):
+                        ensure(index, using)
                     active(index, using)
                 except LockstepError as error:
                     logger.warning("%s cannot embed yet: %s", index.label, error)
