@@ -40,7 +40,9 @@ class Shot:
 
 SHOTS = (
     Shot("search-light", {"q": "halcyon h9uc3"}, 1280, 1180, opened=1),
-    Shot("search-dark", {"q": "halcyon h9uc3"}, 1280, 1180, scheme="dark", from_element=".found:nth-child(4)"),
+    Shot(
+        "search-dark", {"q": "halcyon h9uc3"}, 1280, 1180, scheme="dark", from_element=".found:nth-child(4)"
+    ),
     Shot(
         "search-phone",
         {"q": "selling our flat, will the new people be able to spy through my gadgets"},

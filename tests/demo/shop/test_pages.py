@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -304,3 +305,7 @@ def test_every_static_file_that_pages_name_is_there(client):
     folder = Path(__file__).resolve().parents[3] / "demo" / "shop" / "static"
     for name in re.findall(r'(?:href|src)="/static/([^"]+)"', page):
         assert (folder / name).is_file()
+
+
+def test_the_migration_is_what_the_models_say():
+    call_command("makemigrations", "shop", "--check", "--dry-run", verbosity=0)
