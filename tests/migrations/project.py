@@ -70,7 +70,7 @@ class Project:
 
     def add_settings(self, text: str) -> None:
         with (self.folder / "settings.py").open("a") as file:
-            file.write(dedent(text))
+            file.write(f"{dedent(text)}\n")
 
     def models(self, text: str, app: str = "shop") -> None:
         (self.folder / app / "models.py").write_text(MODELS + dedent(text))
@@ -97,7 +97,7 @@ class Project:
         output.unlink(missing_ok=True)
         status = run(
             manage, *commands, folder=self.folder, environment=self.environment() | environment,
-            output=output, answers=answers, timeout_s=120,
+            output=output, answers=answers, timeout_s=1800,
         )  # fmt: skip
         text = output.read_text()
         assert (status != 0) is fails, f"{commands}\n{text}"

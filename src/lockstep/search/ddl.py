@@ -182,7 +182,7 @@ def _keys(shape: Shape) -> Iterator[str]:
 def _unique(table: str, *columns: str) -> str:
     """Postgres picks the name: one of ours would be taken when a new model gets a renamed one's old name."""
     return f"""DO $ls$ BEGIN
-  IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = {_oid(table)} AND indisunique AND indpred IS NULL
+  IF NOT EXISTS (SELECT FROM pg_index WHERE indrelid = {_oid(table)} AND indisunique AND indisvalid AND indpred IS NULL
       AND indkey::text = array_to_string({_attributes(table, columns)}, ' ')) THEN
     ALTER TABLE %({table})s ADD UNIQUE ({_list(columns)});
   END IF;

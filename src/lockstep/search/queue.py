@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, models, transaction
@@ -30,6 +31,8 @@ logger = logging.getLogger("lockstep.search")
 LONGEST_WAIT_S = 600
 #: Records that one process claims at most: each takes a place in Postgres' table of locks.
 MOST_CLAIMS = 1000
+#: Records that are written in one transaction: their rows are locked meanwhile.
+STORED = 16
 #: Records that are queued in one statement.
 ENQUEUED = 2000
 
@@ -210,9 +213,12 @@ def _process(index: Declaration, batch: list[Any], using: str) -> tuple[int, dic
     vectors, worse = _embed(index, documents, using)
     failed |= worse
     good = {pk: document for pk, document in documents.items() if pk not in failed}
+    done: set[Any] = set()
     with given(vectors):
-        done, worse = _store(index, good, contexts, using)
-    failed |= worse
+        for part in _parts(good):
+            more, worse = _store(index, part, contexts, using)
+            done |= more
+            failed |= worse
     for error in dict.fromkeys(failed.values()):
         pks = [pk for pk, own in failed.items() if own is error]
         logger.warning("%s: %d not embedded (%s …): %s", index.label, len(pks), pks[0], error)
@@ -266,6 +272,12 @@ def _embed(
             vectors |= more
             failed |= worse
         return vectors, failed
+
+
+def _parts(documents: dict[Any, Document]) -> Iterator[dict[Any, Document]]:
+    rest = iter(documents.items())
+    while part := dict(islice(rest, STORED)):
+        yield part
 
 
 def _halves(documents: dict[Any, Document]) -> Iterator[dict[Any, Document]]:
