@@ -17,6 +17,8 @@ class Corpus:
     """Text-search configuration."""
     embedder: str
     """Alias of the embedder of queries."""
+    record: str
+    """Table of the searched model."""
     document: str
     """Table that the word legs read."""
     document_key: str

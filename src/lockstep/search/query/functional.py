@@ -35,12 +35,13 @@ class ColumnSource:
     config: str
 
     def __call__(self, using: str) -> Corpus:
-        meta = apps.get_model(self.model)._meta
-        vector: Any = meta.get_field(self.vector)
+        vector: Any = apps.get_model(self.model)._meta.get_field(self.vector)
+        meta = vector.model._meta
         return Corpus(
             label="",
             config=self.config,
             embedder=self.embedder,
+            record=meta.db_table,
             document=meta.db_table,
             document_key=meta.pk.column,
             tsv=meta.get_field(self.lexical).column,

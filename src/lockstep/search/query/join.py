@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db.models import Expression, Field
-from django.db.models.expressions import BaseExpression
+from django.db.models.expressions import BaseExpression, RawSQL
 from django.db.models.sql.constants import INNER
+from django.db.models.sql.where import NothingNode
 
 from lockstep.search.ddl import name
 from lockstep.search.query.corpus import Corpus
@@ -82,8 +83,9 @@ class HitsJoin:
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
         quote = compiler.quote_name_unless_alias
-        permitted = permitted_by(compiler.query, self.table_alias, compiler)
         corpus = self.source(connection.alias)
+        inherited = compiler.query.get_meta().db_table != corpus.record
+        permitted = permitted_by(compiler.query, self.table_alias, compiler, always=inherited)
         plan = self._plan(corpus, permitted, connection)
         scope = Scope(corpus, permitted, plan, self.spec.depth, self.spec.top_n)
         try:
@@ -96,10 +98,14 @@ class HitsJoin:
 
     def _plan(self, corpus: Corpus, permitted: Sql | None, connection: Any) -> Plan:
         """The model is asked once for all clones of a queryset."""
-        known = self.memo.get("vector")
-        plan = make_plan(corpus, self.spec, self.parsed, permitted, connection.alias, known)
-        self.memo["vector"] = plan
+        place = f"{connection.alias} {corpus.space}"
+        plan = make_plan(corpus, self.spec, self.parsed, permitted, connection.alias, self.memo.get(place))
+        self.memo[place] = plan
         return plan
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickles carry the question, not the vector: it may be asked again years later, in another space."""
+        return {**self.__dict__, "memo": {}}
 
     def relabeled_clone(self, change_map: Mapping[str, str]) -> HitsJoin:
         parent = change_map.get(self.parent_alias, self.parent_alias)
@@ -127,8 +133,12 @@ class HitsJoin:
         return self
 
 
-def permitted_by(query: Query, hits: str, compiler: Any) -> Sql | None:
+def permitted_by(query: Query, hits: str, compiler: Any, *, always: bool = False) -> Sql | None:
     """The primary keys that the query's own filters let through; None when there are none.
+
+    Args:
+        hits: alias of the ranking statement; conditions on its columns act on the result instead.
+        always: the model is a child of the indexed one, so that not every record of the index is one of it.
 
     Raises:
         EmptyResultSet: the filters let nothing through.
@@ -136,8 +146,8 @@ def permitted_by(query: Query, hits: str, compiler: Any) -> Sql | None:
     inner = query.clone()
     inner.where.children[:] = [child for child in inner.where.children if not mentions(child, hits)]
     inner.alias_refcount[hits] = 0
-    others = [alias for alias, count in inner.alias_refcount.items() if count and alias != inner.base_table]
-    if not inner.where.children and not others:
+    others = _joined(inner)
+    if not (inner.where.children or others or always):
         return None
     inner.clear_ordering(force=True)
     inner.clear_limits()
@@ -157,6 +167,40 @@ def permitted_by(query: Query, hits: str, compiler: Any) -> Sql | None:
         table, column = name(inner.get_meta().db_table), name(str(pk.column))
         sql = f"SELECT own.{column} FROM {table} own WHERE own.{column} IN ({sql})"
     return Sql(sql, list(params))
+
+
+def _joined(query: Query) -> list[str]:
+    """The joins that decide what is permitted; others (``select_related``, an order) are left out of the legs."""
+    present = [alias for alias, count in query.alias_refcount.items() if count and alias != query.base_table]
+    used: set[str] = set()
+    if query.group_by is not None or not all(_aliases(child, used) for child in query.where.children):
+        return present
+    for alias in list(used):
+        while (
+            alias := getattr(query.alias_map.get(alias), "parent_alias", None) or ""
+        ) and alias not in used:
+            used.add(alias)
+    for alias in present:
+        # an INNER JOIN that no filter reads still decides when it leads to a child table of the model
+        join = query.alias_map[alias]
+        field = getattr(join, "join_field", None)
+        if alias not in used and field is not None and not getattr(field.remote_field, "parent_link", False):
+            query.alias_refcount[alias] = 0
+    return [alias for alias in present if query.alias_refcount[alias]]
+
+
+def _aliases(node: Any, found: set[str]) -> bool:
+    """Collect the tables that a part of a WHERE clause reads; False where that cannot be told."""
+    if isinstance(getattr(node, "alias", None), str):
+        found.add(node.alias)
+        return True
+    if isinstance(node, RawSQL):
+        return False
+    if hasattr(node, "get_external_cols"):
+        return all(_aliases(column, found) for column in node.get_external_cols())
+    if hasattr(node, "children") or hasattr(node, "get_source_expressions"):
+        return all(_aliases(part, found) for part in _parts(node))
+    return isinstance(node, NothingNode) or not hasattr(node, "as_sql")
 
 
 def _multiplies(query: Query, aliases: list[str]) -> bool:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["MAX_QUERY_CHARACTERS", "QUANTITY", "Candidate", "ParsedQuery", "candidates", "parse"]
+__all__ = ["HAS_DIGIT", "MAX_QUERY_CHARACTERS", "QUANTITY", "Candidate", "ParsedQuery", "candidates", "parse"]
 
 MAX_QUERY_CHARACTERS = 4_000
 """A query is read this far: longer ones are pasted documents, whose first pages say what they are about."""
@@ -26,6 +26,7 @@ QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u00ab": '
 PHRASE = re.compile(r'(?<![^\s(])(-?)"([^"]+)"(?!\w)')
 EXCLUDED = re.compile(r"(?<!\S)-([^\W\d_]\S*)")
 CODE = re.compile(r"\d|\w_\w|\w&\w|\w[+#]{1,2}$|^\.\w")
+HAS_DIGIT = re.compile(r"\d")
 SEPARATORS = re.compile(r"[\W_]+")
 # "250 GB", "17 inch", "2nd": as common in texts as words, and no more an identifier than they are.
 QUANTITY = re.compile(
@@ -126,26 +127,21 @@ def candidates(text: str) -> tuple[Candidate, ...]:
 
 
 def _runs(words: list[str]) -> Iterator[Candidate]:
+    digits = [bool(HAS_DIGIT.search(word)) for word in words]
     if len(words) <= LONGEST_JOIN:
-        yield Candidate("".join(words), True, _is_code("".join(words)), len(words) > 1)
+        whole = "".join(words)
+        yield Candidate(whole, True, bool(CODE.search(whole)), len(words) > 1)
     for word in words:
-        yield Candidate(word, len(words) == 1, _is_code(word), False)
+        yield Candidate(word, len(words) == 1, bool(CODE.search(word)), False)
     for length in range(2, LONGEST_JOIN + 1):
         for start in range(len(words) - length + 1):
-            run = words[start : start + length]
-            yield Candidate("".join(run), length == len(words), any(map(_has_digit, run)), True)
-    for word in words:
-        pieces = [piece for piece in SEPARATORS.split(word) if piece][:6]
+            coded = any(digits[start : start + length])
+            if coded or len(words) <= LONGEST_JOIN:  # a name of several words is typed alone, or nearly
+                yield Candidate("".join(words[start : start + length]), length == len(words), coded, True)
+    for word, coded in zip(words, digits, strict=True):
+        pieces = [piece for piece in SEPARATORS.split(word) if piece][:6] if coded else []
         for length in range(len(pieces) - 1, 0, -1):
             for start in range(len(pieces) - length + 1):
                 piece = "".join(pieces[start : start + length])
-                if _has_digit(piece):
+                if HAS_DIGIT.search(piece):
                     yield Candidate(piece, False, True, False, piece=True)
-
-
-def _is_code(word: str) -> bool:
-    return bool(CODE.search(word))
-
-
-def _has_digit(word: str) -> bool:
-    return any(map(str.isdigit, word))

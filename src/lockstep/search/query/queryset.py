@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -45,6 +45,7 @@ class IndexSource:
             label=index.label,
             config=index.config,
             embedder=index.embedder_alias,
+            record=index.table,
             document=index.document_table,
             document_key="record_id",
             tsv="tsv",
@@ -102,12 +103,22 @@ class HybridMixin(models.QuerySet[M]):
         return found
 
     def __or__(self, other: models.QuerySet[M]) -> Self:
-        for side in (self, other):
-            if is_searched(side):
-                raise QueryError(
-                    "Two rankings have no common order: combine the filters before hybrid_search()."
-                )
+        _refuse_combining(self, other)
         return super().__or__(other)
+
+    def __xor__(self, other: models.QuerySet[M]) -> Self:
+        _refuse_combining(self, other)
+        return super().__xor__(other)
+
+    def __and__(self, other: models.QuerySet[M]) -> Self:
+        if is_searched(other):
+            _refuse_combining(self, other)
+        return super().__and__(other)
+
+    def _iterator(self, use_chunked_fetch: bool, chunk_size: int | None) -> Iterator[Any]:
+        # At most top_n rows: a server-side cursor would cost more than it saves.
+        found: Iterator[Any] = super()._iterator(use_chunked_fetch and not is_searched(self), chunk_size)  # type: ignore[misc]
+        return found
 
 
 def _chosen(model: type[models.Model], attribute: str | None) -> Declaration:
@@ -127,6 +138,11 @@ def _chosen(model: type[models.Model], attribute: str | None) -> Declaration:
 
 def is_searched(queryset: models.QuerySet[Any]) -> bool:
     return any(isinstance(join, HitsJoin) for join in queryset.query.alias_map.values())
+
+
+def _refuse_combining(*sides: models.QuerySet[Any]) -> None:
+    if any(map(is_searched, sides)):
+        raise QueryError("Two rankings have no common order: combine the filters before hybrid_search().")
 
 
 def attach(queryset: Any, source: Any, spec: SearchSpec) -> Any:
