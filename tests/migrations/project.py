@@ -160,7 +160,7 @@ def server_url(database: str) -> str:
 
 
 @contextmanager
-def fresh_database(name: str, template: str = "template0") -> Iterator[str]:
+def fresh_database(name: str, template: str = "template1") -> Iterator[str]:
     """A copy of a database, by default an empty one, gone afterwards. Gives the URL."""
     with psycopg.connect(server_url("postgres"), autocommit=True) as link:
         drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
