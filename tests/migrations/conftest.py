@@ -31,7 +31,7 @@ def project(db: None, base: str, tmp_path: Path) -> Iterator[Callable[..., Proje
 
         def make(*apps: str, template: str | None = base) -> Project:
             url = stack.enter_context(
-                fresh_database(f"lockstep_project_{os.getpid()}", template or "template0")
+                fresh_database(f"lockstep_project_{os.getpid()}", template or "template1")
             )
             return Project(tmp_path / "project", url, apps or ("shop",))
 

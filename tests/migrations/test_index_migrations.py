@@ -303,7 +303,7 @@ Review.objects.update(verdict='bad', title='b')
 def test_a_schema_of_its_own_on_the_search_path(project: Make) -> None:
     """As with a schema for each tenant: functions and tables are found by the search path."""
     made = project(template=None)
-    made.sql("CREATE EXTENSION vector SCHEMA public")
+    made.sql("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
     made.models(INDEXED)
     made.manage(*MAKE)
     public = made.database
@@ -317,6 +317,9 @@ def test_a_schema_of_its_own_on_the_search_path(project: Make) -> None:
 
 def test_a_role_that_may_not_install_pgvector_is_told_the_line_for_the_administrator(project: Make) -> None:
     made = project(template=None)
+    if made.sql("SELECT rolsuper FROM pg_roles WHERE rolname = current_user") != [(True,)]:
+        pytest.skip("only a superuser can take pgvector away and make a role that may not install it")
+    made.sql("DROP EXTENSION IF EXISTS vector")
     made.sql("DROP ROLE IF EXISTS lockstep_poor")
     made.sql("CREATE ROLE lockstep_poor")
     try:
