@@ -150,7 +150,7 @@ def _check_index(index: Declaration, using: str) -> list[CheckMessage]:
         found.append(
             Caution(
                 f"{index.label} was embedded by {space.model!r}, the settings now name {index.embedder.model!r}"
-                " or other dimensions, revision or prefixes: writes and searches are refused.",
+                " or other dimensions, revision or prefixes: text cannot be written, and is not found by meaning.",
                 hint=f"Put the old model back, or run: {command} --new-space",
                 obj=index.model,
                 id="lockstep_search.W012",
@@ -193,7 +193,8 @@ def _check_triggers(index: Declaration, using: str) -> list[CheckMessage]:
     with connections[using].cursor() as cursor:
         cursor.execute(  # tgtype: 1 row, 2 before; tgenabled: D disabled, R only while replicating
             "SELECT tgname, tgenabled IN ('D', 'R') FROM pg_trigger WHERE tgrelid = to_regclass(%s)"
-            ' AND (tgname LIKE %s OR tgname > %s COLLATE "C" AND tgtype & 3 = 3 AND NOT tgisinternal)',
+            " AND (tgname LIKE %s OR NOT starts_with(tgname::text, 'zzz_ls_')"
+            ' AND tgname > %s COLLATE "C" AND tgtype & 3 = 3 AND NOT tgisinternal)',
             [name(index.table), f"%{index.slug}%", ours],
         )
         rows: dict[str, bool] = dict(cursor.fetchall())
