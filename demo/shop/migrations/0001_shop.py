@@ -158,9 +158,9 @@ class Migration(migrations.Migration):
                 ("recipe", models.CharField(max_length=8)),
             ],
             options={
-                "verbose_name": "article search document",
                 "db_table": "shop_article_search_document",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(fields=["tsv"], name="ls_ade54c82_tsv"),
                     django.contrib.postgres.indexes.GinIndex(fields=["ids"], name="ls_ade54c82_ids"),
@@ -189,9 +189,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "article search manifest",
                 "db_table": "shop_article_search_manifest",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
             },
         ),
         migrations.CreateModel(
@@ -204,9 +204,9 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, db_default="")),
             ],
             options={
-                "verbose_name": "article search pending",
                 "db_table": "shop_article_search_pending",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [models.Index(fields=["not_before"], name="ls_ade54c82_due")],
             },
         ),
@@ -224,9 +224,9 @@ class Migration(migrations.Migration):
                 ("recipe", models.CharField(max_length=8)),
             ],
             options={
-                "verbose_name": "product search document",
                 "db_table": "shop_product_search_document",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(fields=["tsv"], name="ls_d0e35507_tsv"),
                     django.contrib.postgres.indexes.GinIndex(fields=["ids"], name="ls_d0e35507_ids"),
@@ -255,9 +255,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "product search manifest",
                 "db_table": "shop_product_search_manifest",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
             },
         ),
         migrations.CreateModel(
@@ -270,9 +270,9 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, db_default="")),
             ],
             options={
-                "verbose_name": "product search pending",
                 "db_table": "shop_product_search_pending",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [models.Index(fields=["not_before"], name="ls_d0e35507_due")],
             },
         ),
@@ -324,9 +324,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "article search chunk",
                 "db_table": "shop_article_search_chunk",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "constraints": [
                     lockstep.search.constraints.InStep(
                         config="english",
@@ -398,9 +398,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "product search chunk",
                 "db_table": "shop_product_search_chunk",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "constraints": [
                     lockstep.search.constraints.InStep(
                         config="english",

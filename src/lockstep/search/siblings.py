@@ -138,7 +138,7 @@ def _model(
         "apps": meta.apps,
         "db_table": index.sibling_table(kind),
         "default_permissions": (),
-        "verbose_name": f"{meta.verbose_name} search {kind}",
+        "required_db_vendor": "postgresql",  # other databases of the project are left alone
         "indexes": indexes or [],
         "constraints": constraints or [],
     }

@@ -80,9 +80,9 @@ class Migration(migrations.Migration):
                 ("recipe", models.CharField(max_length=8)),
             ],
             options={
-                "verbose_name": "book search document",
                 "db_table": "archive_book_places_document",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(fields=["tsv"], name="ls_5173f0d6_tsv"),
                     django.contrib.postgres.indexes.GinIndex(fields=["ids"], name="ls_5173f0d6_ids"),
@@ -111,9 +111,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "book search manifest",
                 "db_table": "archive_book_places_manifest",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
             },
         ),
         migrations.CreateModel(
@@ -126,9 +126,9 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, db_default="")),
             ],
             options={
-                "verbose_name": "book search pending",
                 "db_table": "archive_book_places_pending",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [models.Index(fields=["not_before"], name="ls_5173f0d6_due")],
             },
         ),
@@ -146,9 +146,9 @@ class Migration(migrations.Migration):
                 ("recipe", models.CharField(max_length=8)),
             ],
             options={
-                "verbose_name": "book search document",
                 "db_table": "archive_book_search_document",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(fields=["tsv"], name="ls_d7bc0101_tsv"),
                     django.contrib.postgres.indexes.GinIndex(fields=["ids"], name="ls_d7bc0101_ids"),
@@ -177,9 +177,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "book search manifest",
                 "db_table": "archive_book_search_manifest",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
             },
         ),
         migrations.CreateModel(
@@ -192,9 +192,9 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, db_default="")),
             ],
             options={
-                "verbose_name": "book search pending",
                 "db_table": "archive_book_search_pending",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [models.Index(fields=["not_before"], name="ls_d7bc0101_due")],
             },
         ),
@@ -236,9 +236,9 @@ class Migration(migrations.Migration):
                 ("recipe", models.CharField(max_length=8)),
             ],
             options={
-                "verbose_name": "letter search document",
                 "db_table": "archive_letter_search_document",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(fields=["tsv"], name="ls_f3a9cffa_tsv"),
                     django.contrib.postgres.indexes.GinIndex(fields=["ids"], name="ls_f3a9cffa_ids"),
@@ -267,9 +267,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "letter search manifest",
                 "db_table": "archive_letter_search_manifest",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
             },
         ),
         migrations.CreateModel(
@@ -282,9 +282,9 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, db_default="")),
             ],
             options={
-                "verbose_name": "letter search pending",
                 "db_table": "archive_letter_search_pending",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [models.Index(fields=["not_before"], name="ls_f3a9cffa_due")],
             },
         ),
@@ -309,9 +309,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "book search chunk",
                 "db_table": "archive_book_places_chunk",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "constraints": [
                     lockstep.search.constraints.InStep(
                         config="simple",
@@ -356,9 +356,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "book search chunk",
                 "db_table": "archive_book_search_chunk",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "constraints": [
                     lockstep.search.constraints.InStep(
                         config="english",
@@ -403,9 +403,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "letter search chunk",
                 "db_table": "archive_letter_search_chunk",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "constraints": [
                     lockstep.search.constraints.InStep(
                         config="english",

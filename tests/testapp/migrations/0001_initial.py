@@ -144,9 +144,9 @@ class Migration(migrations.Migration):
                 ("recipe", models.CharField(max_length=8)),
             ],
             options={
-                "verbose_name": "article search document",
                 "db_table": "testapp_article_search_document",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(fields=["tsv"], name="ls_9a0f74b1_tsv"),
                     django.contrib.postgres.indexes.GinIndex(fields=["ids"], name="ls_9a0f74b1_ids"),
@@ -175,9 +175,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "article search manifest",
                 "db_table": "testapp_article_search_manifest",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
             },
         ),
         migrations.CreateModel(
@@ -190,9 +190,9 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, db_default="")),
             ],
             options={
-                "verbose_name": "article search pending",
                 "db_table": "testapp_article_search_pending",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [models.Index(fields=["not_before"], name="ls_9a0f74b1_due")],
             },
         ),
@@ -231,9 +231,9 @@ class Migration(migrations.Migration):
                 ("recipe", models.CharField(max_length=8)),
             ],
             options={
-                "verbose_name": "machine search document",
                 "db_table": "testapp_machine_search_document",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(fields=["tsv"], name="ls_a3ca265d_tsv"),
                     django.contrib.postgres.indexes.GinIndex(fields=["ids"], name="ls_a3ca265d_ids"),
@@ -262,9 +262,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "machine search manifest",
                 "db_table": "testapp_machine_search_manifest",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
             },
         ),
         migrations.CreateModel(
@@ -277,9 +277,9 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, db_default="")),
             ],
             options={
-                "verbose_name": "machine search pending",
                 "db_table": "testapp_machine_search_pending",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [models.Index(fields=["not_before"], name="ls_a3ca265d_due")],
             },
         ),
@@ -320,9 +320,9 @@ class Migration(migrations.Migration):
                 ("recipe", models.CharField(max_length=8)),
             ],
             options={
-                "verbose_name": "note search document",
                 "db_table": "testapp_note_search_document",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(fields=["tsv"], name="ls_982b38bc_tsv"),
                     django.contrib.postgres.indexes.GinIndex(fields=["ids"], name="ls_982b38bc_ids"),
@@ -351,9 +351,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "note search manifest",
                 "db_table": "testapp_note_search_manifest",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
             },
         ),
         migrations.CreateModel(
@@ -366,9 +366,9 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, db_default="")),
             ],
             options={
-                "verbose_name": "note search pending",
                 "db_table": "testapp_note_search_pending",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [models.Index(fields=["not_before"], name="ls_982b38bc_due")],
             },
         ),
@@ -386,9 +386,9 @@ class Migration(migrations.Migration):
                 ("recipe", models.CharField(max_length=8)),
             ],
             options={
-                "verbose_name": "part search document",
                 "db_table": "Spare Parts_search_document",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(fields=["tsv"], name="ls_0a6e13a2_tsv"),
                     django.contrib.postgres.indexes.GinIndex(fields=["ids"], name="ls_0a6e13a2_ids"),
@@ -417,9 +417,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "part search manifest",
                 "db_table": "Spare Parts_search_manifest",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
             },
         ),
         migrations.CreateModel(
@@ -432,9 +432,9 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, db_default="")),
             ],
             options={
-                "verbose_name": "part search pending",
                 "db_table": "Spare Parts_search_pending",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [models.Index(fields=["not_before"], name="ls_0a6e13a2_due")],
             },
         ),
@@ -459,9 +459,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "article search chunk",
                 "db_table": "testapp_article_search_chunk",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "constraints": [
                     lockstep.search.constraints.InStep(
                         config="english",
@@ -506,9 +506,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "machine search chunk",
                 "db_table": "testapp_machine_search_chunk",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "constraints": [
                     lockstep.search.constraints.InStep(
                         config="english",
@@ -553,9 +553,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "note search chunk",
                 "db_table": "testapp_note_search_chunk",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "constraints": [
                     lockstep.search.constraints.InStep(
                         config="english",
@@ -600,9 +600,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "part search chunk",
                 "db_table": "Spare Parts_search_chunk",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "constraints": [
                     lockstep.search.constraints.InStep(
                         config="english",

@@ -95,9 +95,9 @@ class Migration(migrations.Migration):
                 ("recipe", models.CharField(max_length=8)),
             ],
             options={
-                "verbose_name": "deferred doc search document",
                 "db_table": "catalogue_deferreddoc_search_document",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(fields=["tsv"], name="ls_b36497c1_tsv"),
                     django.contrib.postgres.indexes.GinIndex(fields=["ids"], name="ls_b36497c1_ids"),
@@ -126,9 +126,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "deferred doc search manifest",
                 "db_table": "catalogue_deferreddoc_search_manifest",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
             },
         ),
         migrations.CreateModel(
@@ -141,9 +141,9 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, db_default="")),
             ],
             options={
-                "verbose_name": "deferred doc search pending",
                 "db_table": "catalogue_deferreddoc_search_pending",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [models.Index(fields=["not_before"], name="ls_b36497c1_due")],
             },
         ),
@@ -161,9 +161,9 @@ class Migration(migrations.Migration):
                 ("recipe", models.CharField(max_length=8)),
             ],
             options={
-                "verbose_name": "doc search document",
                 "db_table": "catalogue_doc_search_document",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(fields=["tsv"], name="ls_6c280e19_tsv"),
                     django.contrib.postgres.indexes.GinIndex(fields=["ids"], name="ls_6c280e19_ids"),
@@ -192,9 +192,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "doc search manifest",
                 "db_table": "catalogue_doc_search_manifest",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
             },
         ),
         migrations.CreateModel(
@@ -207,9 +207,9 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, db_default="")),
             ],
             options={
-                "verbose_name": "doc search pending",
                 "db_table": "catalogue_doc_search_pending",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "indexes": [models.Index(fields=["not_before"], name="ls_6c280e19_due")],
             },
         ),
@@ -277,9 +277,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "deferred doc search chunk",
                 "db_table": "catalogue_deferreddoc_search_chunk",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "constraints": [
                     lockstep.search.constraints.InStep(
                         config="english",
@@ -324,9 +324,9 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "doc search chunk",
                 "db_table": "catalogue_doc_search_chunk",
                 "default_permissions": (),
+                "required_db_vendor": "postgresql",
                 "constraints": [
                     lockstep.search.constraints.InStep(
                         config="english",
