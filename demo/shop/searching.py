@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -130,8 +130,8 @@ def _results(shelf: Shelf, form: SearchForm, user: Any, question: Question | Non
         "legs": tuple(weights),
         "top_n": form.cleaned_data["n"],
     }
-    hits, took_ms = _timed(lambda: list(records.find(text, **settings)))
-    (usual, is_away), usual_ms = _timed(lambda: _usual(records, text))
+    (hits, is_away), took_ms = _timed(lambda: _found(lambda: records.find(text, **settings)))
+    (usual, _), usual_ms = _timed(lambda: _found(lambda: usual_way.search(records, text, top_n=COMPARED)))
     return Results(
         shelf=shelf,
         hits=[Shown.of(hit, shelf) for hit in hits],
@@ -145,10 +145,10 @@ def _results(shelf: Shelf, form: SearchForm, user: Any, question: Question | Non
     )
 
 
-def _usual(records: Any, text: str) -> tuple[list[Any], bool]:
-    """What the usual way finds, and whether the embedder is away, without which it has no answer at all."""
+def _found(run: Callable[[], Iterable[Any]]) -> tuple[list[Any], bool]:
+    """What a search finds, and whether its embedder is away, without which it has no answer at all."""
     try:
-        return usual_way.search(records, text, top_n=COMPARED), False
+        return list(run()), False
     except EmbedderError:
         return [], True
 
@@ -175,7 +175,7 @@ def _pence(pounds: Decimal | None) -> int | None:
 
 
 def _column(name: str, leg: str, records: Any, text: str, weights: dict[str, float]) -> Column:
-    hits = list(records.hybrid_search(text, legs=(leg,), top_n=SIDE_BY_SIDE))
+    hits, _ = _found(lambda: records.find(text, legs=(leg,), top_n=SIDE_BY_SIDE))
     return Column(name, TITLES[leg], weights.get(leg, 0.0), hits)
 
 

@@ -29,6 +29,12 @@ def sql(statement: str) -> None:
         cursor.execute(statement)
 
 
+def pretend_installed(extension: str, version: str) -> None:
+    """A table in front of the catalogue's until the test's rollback: the catalogue itself takes a superuser."""
+    sql("SET LOCAL search_path TO pg_temp, public, pg_catalog")
+    sql(f"CREATE TEMP TABLE pg_extension AS SELECT '{extension}' AS extname, '{version}' AS extversion")
+
+
 # --- declarations ---------------------------------------------------------------------------------
 
 
@@ -93,11 +99,11 @@ class TestDatabase:
         [("0.7.4", ["E011"]), ("0.8.0", ["W011"]), ("0.8.3", ["W011"]), ("0.8.4", []), ("0.10.0", [])],
     )
     def test_old_pgvectors_are_told_apart(self, version: str, found: list[str]) -> None:
-        sql(f"UPDATE pg_extension SET extversion = '{version}' WHERE extname = 'vector'")
+        pretend_installed("vector", version)
         assert ids(check_database(databases=["default"])) == found
 
     def test_a_missing_pgvector_comes_with_the_line_for_the_administrator(self) -> None:
-        sql("UPDATE pg_extension SET extname = 'victor' WHERE extname = 'vector'")
+        pretend_installed("victor", "0.8.4")
         (message,) = check_database(databases=["default"])
         assert message.id == "lockstep_search.E010"
         assert "CREATE EXTENSION vector;" in str(message.hint)
