@@ -16,7 +16,7 @@ from tests.search.conftest import with_embedder
 
 
 def test_an_empty_section_takes_the_defaults(settings: Any) -> None:
-    del settings.LOCKSTEP
+    settings.LOCKSTEP = {"search": {}}
     found = search_settings()
     assert found == SearchSettings()
     assert found.embedders["default"]["BACKEND"].endswith("minilm.MiniLM")

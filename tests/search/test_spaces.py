@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from lockstep.search import spaces, vector_tables
 from lockstep.search.exceptions import SpaceError
@@ -153,10 +153,26 @@ def test_the_space_is_looked_up_once_even_inside_transactions(
             spaces.active(Article.search, "default")
 
 
+def leave_an_invalid_index(table: str) -> None:
+    """Build it CONCURRENTLY beside a writer that does not end, and give up."""
+    ((definition,),) = sql(f"SELECT pg_get_indexdef(to_regclass('{table}_v'))")
+    sql(f"DROP INDEX {table}_v")
+    writer = connection.copy()
+    try:
+        with writer.cursor() as cursor:
+            cursor.execute(f"BEGIN; LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+        sql("SET statement_timeout = '200ms'")
+        with pytest.raises(OperationalError, match="statement timeout"):
+            sql(definition.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY"))
+    finally:
+        sql("RESET statement_timeout")
+        writer.close()
+
+
 def test_an_index_that_was_killed_while_it_was_built_is_built_anew(embedder: Counting) -> None:
     table = spaces.active(Note.search, "default").table
     Note.objects.create(text="note")
-    sql(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass('{table}_v')")
+    leave_an_invalid_index(table)
     assert not vector_tables.has_vector_index(table, "default")
     run("testapp.Note")
     assert vector_tables.has_vector_index(table, "default")

@@ -38,7 +38,7 @@ def ranking(scope: Scope, spec: SearchSpec, parsed: ParsedQuery) -> Sql:
     text = f"""WITH {", ".join(parts)},
 share AS MATERIALIZED ({" UNION ALL ".join(_share(leg, spec) for leg in legs)}),
 fused AS MATERIALIZED (
-  SELECT id, sum(contribution) AS score, bool_or(pinned) AS pinned FROM share GROUP BY id
+  SELECT id, sum(contribution) AS score, max(pinned) AS pinned FROM share GROUP BY id
   ORDER BY 3 DESC, 2 DESC, id LIMIT {spec.top_n}
 ),
 detailed AS (
@@ -49,7 +49,7 @@ detailed AS (
 )
 SELECT f.id, row_number() OVER (ORDER BY f.pinned DESC, f.score DESC, f.id) AS position, f.score,
   least(1, f.score / {_ceiling(spec, list(legs))!r})::float8 AS score_norm,
-  %s::jsonb || jsonb_build_object('pinned', f.pinned, 'legs', d.legs) AS detail
+  %s::jsonb || jsonb_build_object('pinned', f.pinned > 0, 'legs', d.legs) AS detail
 FROM fused f JOIN detailed d ON d.id = f.id"""
     return Sql(text, [*params, json.dumps(_about(scope, spec, parsed, list(legs)))])
 
@@ -82,7 +82,7 @@ def _share(leg: str, spec: SearchSpec) -> str:
         "dbsf": f"{weight} * least(1, greatest(0, coalesce(0.5 + (score - avg(score) OVER ())"
         " / nullif(6 * stddev_samp(score) OVER (), 0), 0.5)))",
     }[spec.fusion]
-    pinned = "pinned" if leg == "identifier" else "false"
+    pinned = "pinned" if leg == "identifier" else "0"
     place = ("distance", "no", "start", "stop", "exact")
     columns = (
         place if leg == "dense" else ("NULL::float8", "NULL::int", "NULL::int", "NULL::int", "NULL::boolean")

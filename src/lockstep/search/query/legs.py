@@ -285,22 +285,23 @@ def _rarity(token: Token) -> float:
 
 
 def _pinned(tokens: _Tokens) -> Sql:
-    """Whether a record stands first whatever the other legs say: it has what was typed for an identifier."""
+    """Whether a record stands first whatever the other legs say: it has what was typed for an identifier. Above
+    one that has it inside a longer value (2), or mentions it (1), stands the one that it is the identifier of (3)."""
     named, brief = tokens.length <= NAMED, tokens.length <= BRIEF
     groups = (
-        ([quoted(t.lexeme, "A") for t in tokens.equal if t.telling or t.whole], None),
-        ([quoted(t.lexeme, "B") for t in tokens.equal if t.telling or (t.whole and t.coded)], FEW_NAMESAKES),
-        ([quoted(t.lexeme, "A") for t in tokens.equal if named and t.df <= FEW_NAMESAKES], FEW_NAMESAKES),
-        ([quoted(t.lexeme, "C") for t in tokens.equal if brief and "C" in tokens.places(t)], FEW_MENTIONS),
+        (3, [quoted(t.lexeme, "A") for t in tokens.equal if t.telling or t.whole], None),
+        (3, [quoted(t.lexeme, "A") for t in tokens.equal if named and t.df <= FEW_NAMESAKES], FEW_NAMESAKES),
+        (2, [quoted(t.lexeme, "B") for t in tokens.equal if t.telling or (t.whole and t.coded)], FEW_NAMESAKES),
+        (1, [quoted(t.lexeme, "C") for t in tokens.equal if brief and "C" in tokens.places(t)], FEW_MENTIONS),
     )
     parts: list[str] = []
     params: list[str] = []
-    for queries, most in groups:
+    for level, queries, most in groups:
         if queries:
             few = "" if most is None else f" AND count(*) FILTER (WHERE ids @@ %s::tsquery) OVER () <= {most}"
-            parts.append(f"(ids @@ %s::tsquery{few})")
+            parts.append(f" WHEN ids @@ %s::tsquery{few} THEN {level}")
             params += [any_of(*queries)] * (1 if most is None else 2)
-    return Sql(" OR ".join(parts) or "false", params)
+    return Sql(f"CASE{''.join(parts)} ELSE 0 END" if parts else "0", params)
 
 
 def _typo(scope: Scope, *, after: bool) -> Sql | None:
@@ -326,7 +327,7 @@ def _typo(scope: Scope, *, after: bool) -> Sql | None:
     known = "coded" if best.telling else f"score >= {PREFIX}"
     unless = f" AND NOT EXISTS (SELECT FROM found WHERE {known})" if after else ""
     return Sql(
-        f"SELECT * FROM (SELECT id, {TYPO} * likeness AS score, false AS pinned, words FROM (SELECT d.record_id AS id,"
+        f"SELECT * FROM (SELECT id, {TYPO} * likeness AS score, 0 AS pinned, words FROM (SELECT d.record_id AS id,"
         f" {shared} / {len(grams)}.0::float8 AS likeness, -cardinality(d.grams)::float8 AS words FROM {source.text}"
         f" WHERE (d.grams @> %s::text[] OR d.grams @> %s::text[]){conditions.text}{unless}"
         f" LIMIT {MANY_IDENTIFIED}) g WHERE likeness >= {LIKE}"
