@@ -61,6 +61,14 @@ def test_a_question_is_answered_though_no_record_holds_all_its_words(library: di
     )
 
 
+@pytest.mark.parametrize("fusion", ["rrf", "norm", "dbsf"])
+def test_the_record_that_a_code_names_stands_above_one_that_mentions_it(db: None, fusion: str) -> None:
+    Article.objects.create(title="Filter", body="Fits the XR-2000A: XR-2000A owners, wash it. XR-2000A only.")
+    Article.objects.create(title="Vacuum cleaner", sku="XR-2000A")
+    for typed in ("XR-2000A", "xr2000a", "xr-2000a filter"):
+        assert titles(typed, fusion=fusion)[0] == "Vacuum cleaner"
+
+
 def test_a_rare_word_outweighs_a_common_one(library: dict[str, Article]) -> None:
     assert titles("shelf limescale", legs=["lexical"])[0] == "Descaling a kettle"
 

@@ -94,7 +94,7 @@ class HitsJoin:
             raise EmptyResultSet from None
         watch(connection)
         on = f"{quote(self.parent_alias)}.{quote(self.pk_column)} = {quote(self.table_alias)}.id"
-        return f"INNER JOIN ({marker(self.spec)}{sql.text}) {quote(self.table_alias)} ON ({on})", sql.params
+        return f"INNER JOIN ({marker(scope.reach)}{sql.text}) {quote(self.table_alias)} ON ({on})", sql.params
 
     def _plan(self, corpus: Corpus, permitted: Sql | None, connection: Any) -> Plan:
         """The model is asked once for all clones of a queryset."""
@@ -143,6 +143,11 @@ def permitted_by(query: Query, hits: str, compiler: Any, *, always: bool = False
     Raises:
         EmptyResultSet: the filters let nothing through.
     """
+    joined = any(
+        count and alias not in (hits, query.base_table) for alias, count in query.alias_refcount.items()
+    )
+    if not (query.where.children or joined or always):
+        return None
     inner = query.clone()
     inner.where.children[:] = [child for child in inner.where.children if not mentions(child, hits)]
     inner.alias_refcount[hits] = 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lockstep.search.ddl import name
 from lockstep.search.query.corpus import Corpus
-from lockstep.search.query.plan import CEILING, Plan, Term, Token
+from lockstep.search.query.plan import CEILING, Plan, Token
+from lockstep.search.query.pruning import Fetch, Term
 from lockstep.search.query.sql import Sql, any_of, quoted
 
 __all__ = ["Scope", "dense", "identifier", "lexical"]
@@ -48,6 +50,12 @@ class Scope:
     depth: int
     top_n: int
 
+    @property
+    def reach(self) -> int:
+        """Chunks that the dense leg reads, for ``depth`` records."""
+        chunks = min(2.0, max(1.0, self.plan.chunks)) if self.corpus.chunked else 1
+        return min(1000, math.ceil(self.depth * chunks))
+
     def documents(self, alias: str) -> Sql:
         """``FROM`` clause over permitted documents."""
         text = f"{name(self.corpus.document)} {alias}"
@@ -76,10 +84,10 @@ class Scope:
 def lexical(scope: Scope) -> Sql:
     """Σ weight · ts_rank over all terms, for the records that hold one of the rarest."""
     terms, plan = scope.plan.terms, scope.plan
-    if not plan.pruned:
-        return _ranked(_scored(scope, terms, terms))
-    rare = _scored(scope, terms, terms[: plan.chosen])
-    rest = _scored(scope, terms, terms, cut=True)
+    if plan.fetch is None or plan.few:
+        return _ranked(_scored(scope, terms, _any(terms)))
+    rare = _scored(scope, terms, plan.fetch)
+    rest = _scored(scope, terms, _any(terms))
     # Too few hold a rare word, or too few of those are permitted: then any word will do, so no page is short.
     both = Sql(
         f"WITH rare AS MATERIALIZED ({rare.text}) SELECT * FROM rare WHERE (SELECT count(*) FROM rare) >= {scope.top_n}"
@@ -89,7 +97,11 @@ def lexical(scope: Scope) -> Sql:
     return _ranked(both)
 
 
-def _scored(scope: Scope, terms: Sequence[Term], fetched: Sequence[Term], *, cut: bool = False) -> Sql:
+def _any(terms: Sequence[Term]) -> Fetch:
+    return Fetch(any_of(*(quoted(term.lexeme) for term in terms)), sum(term.df for term in terms))
+
+
+def _scored(scope: Scope, terms: Sequence[Term], fetch: Fetch) -> Sql:
     corpus, plan = scope.corpus, scope.plan
     source, conditions, score = scope.documents("d"), scope.conditions("d"), _score(scope, terms)
     tsv, key = f"d.{name(corpus.tsv)}", f"d.{name(corpus.document_key)}"
@@ -99,16 +111,11 @@ def _scored(scope: Scope, terms: Sequence[Term], fetched: Sequence[Term], *, cut
         length = f"d.{name(corpus.length)}"
         flat = f"CASE WHEN {length} > {COMPRESSED_FROM} THEN ts_filter({tsv}, '{{a,b,c,d}}') ELSE {tsv} END"
         columns = f"{key}, {flat} AS {name(corpus.tsv)}, {length}"
-    most = (
-        f"LIMIT {CEILING}"
-        if cut or (not plan.few and sum(term.df for term in fetched) > CEILING)
-        else "OFFSET 0"
-    )
-    match = any_of(*(quoted(term.lexeme) for term in fetched))
+    most = f"LIMIT {CEILING}" if fetch.expected > CEILING and not plan.few else "OFFSET 0"
     inner = f"SELECT {columns} FROM {source.text} WHERE {tsv} @@ %s::tsquery{conditions.text} {most}"
     return Sql(
         f"SELECT {key} AS id, {score.text} AS score FROM ({inner}) d ORDER BY score DESC, id LIMIT {scope.depth}",
-        [*score.params, *source.params, match, *conditions.params],
+        [*score.params, *source.params, fetch.match, *conditions.params],
     )
 
 
@@ -291,7 +298,11 @@ def _pinned(tokens: _Tokens) -> Sql:
     groups = (
         (3, [quoted(t.lexeme, "A") for t in tokens.equal if t.telling or t.whole], None),
         (3, [quoted(t.lexeme, "A") for t in tokens.equal if named and t.df <= FEW_NAMESAKES], FEW_NAMESAKES),
-        (2, [quoted(t.lexeme, "B") for t in tokens.equal if t.telling or (t.whole and t.coded)], FEW_NAMESAKES),
+        (
+            2,
+            [quoted(t.lexeme, "B") for t in tokens.equal if t.telling or (t.whole and t.coded)],
+            FEW_NAMESAKES,
+        ),
         (1, [quoted(t.lexeme, "C") for t in tokens.equal if brief and "C" in tokens.places(t)], FEW_MENTIONS),
     )
     parts: list[str] = []
@@ -338,8 +349,7 @@ def _typo(scope: Scope, *, after: bool) -> Sql | None:
 
 def dense(scope: Scope) -> Sql:
     """Nearest vectors, grouped to their record. What comes short is searched again exactly, in the same statement."""
-    corpus, plan = scope.corpus, scope.plan
-    reach = min(1000, scope.depth * (2 if corpus.chunked else 1))
+    plan, reach = scope.plan, scope.reach
     exact = _nearest(scope, reach, exact=True)
     if plan.exact_vectors:
         rows, params = f"SELECT *, true AS exact FROM ({exact.text}) x", exact.params

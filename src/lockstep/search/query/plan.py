@@ -18,18 +18,14 @@ from lockstep.search.embedders import get_embedder
 from lockstep.search.models import LexemeStat
 from lockstep.search.query.corpus import Corpus
 from lockstep.search.query.parsing import HAS_DIGIT, QUANTITY, Candidate, ParsedQuery, candidates
+from lockstep.search.query.pruning import Fetch, Term, rare_first
 from lockstep.search.query.spec import SearchSpec
 from lockstep.search.query.sql import Sql, quoted
 
-__all__ = ["Plan", "Term", "Token", "make_plan"]
+__all__ = ["Plan", "Token", "make_plan"]
 
 logger = logging.getLogger("lockstep.search")
 
-SCORINGS = 24_000
-"""Budget of the lexical leg: records times terms. On 100,000 documents of 66 words 5,000 records for a query of five
-words cost 6.6 ms and keep 99 % of the top ten; 2,000 cost 3.0 ms and keep 94 %."""
-FEWEST, MOST = 2_000, 5_000
-"""Records that the budget amounts to, whatever the length of the query."""
 CEILING = 20_000
 """Records scored at most, where even the rarest word stands in more."""
 MAX_TERMS = 32
@@ -45,17 +41,6 @@ SMALL = 2_000
 FREQUENT = 200
 """An identifier that more records share is a brand or a category: it ranks what else was found, and fetches
 nothing itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """A lexeme of the query."""
-
-    lexeme: str
-    df: int
-    """Records that contain it, as far as anybody counted."""
-    weight: float
-    """idf, times how often the query says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +93,8 @@ class Plan:
 
     terms: tuple[Term, ...] = ()
     """By rising frequency."""
-    chosen: int = 0
-    """How many of the first terms fetch records; all of them score."""
+    fetch: Fetch | None = None
+    """The records that the terms score; None: those with any of them."""
     demanded: tuple[tuple[str, str], ...] = ()
     """Per phrase: tsquery over words, lexeme among identifiers or ''. Each must match one of the two."""
     forbidden: tuple[tuple[str, str], ...] = ()
@@ -121,6 +106,8 @@ class Plan:
     """Permitted records, counted to ``EXACT_BELOW`` + 1; None when nothing is filtered."""
     total: int | None = None
     """All records, as the statistics counted them."""
+    chunks: float = 2.0
+    """Chunks of a record on average, as far as the planner knows."""
     degraded: tuple[tuple[str, str], ...] = field(default=())
     """(leg that could not run, class of the reason)"""
 
@@ -131,7 +118,7 @@ class Plan:
 
     @property
     def pruned(self) -> bool:
-        return not self.few and self.chosen < len(self.terms)
+        return not self.few and self.fetch is not None
 
     @property
     def exact_vectors(self) -> bool:
@@ -152,6 +139,7 @@ class _Answer:
     """Phrases, then exclusions, as identifiers."""
     tokens: list[tuple[str, int]]
     """Per candidate: squashed, records that have it."""
+    chunks: float | None
     permitted: int | None
 
 
@@ -179,13 +167,14 @@ def make_plan(
     demanded = _conditions(answer.phrases, identifiers)
     return Plan(
         terms=terms,
-        chosen=len(terms) if demanded else _rare_first(terms),
+        fetch=None if demanded else rare_first(terms, answer.total),
         demanded=demanded,
         forbidden=_conditions(answer.excluded, identifiers[len(answer.phrases) :]),
         tokens=_tokens(looked_up, answer.tokens),
         vector=vector,
         permitted=answer.permitted,
         total=answer.total,
+        chunks=answer.chunks or 2.0,
         degraded=degraded,
     )
 
@@ -208,7 +197,7 @@ def _embed(
             "The embedder %r did not answer (%s): the other legs do.", corpus.embedder, type(error).__name__
         )
         return None, (("dense", type(error).__name__),)
-    return "[" + ",".join(f"{part:.6g}" for part in vector) + "]", ()
+    return f"[{','.join(['%.6g'] * len(vector)) % tuple(vector)}]", ()
 
 
 def _ask(
@@ -242,6 +231,15 @@ def _ask(
         )
     if looked_up:
         parts.append(_looked_up(corpus, looked_up))
+    vector_table = corpus.vectors if "dense" in spec.legs and corpus.chunked else None
+    if vector_table:
+        parts.append(
+            Sql(
+                "(SELECT v.reltuples / d.reltuples FROM pg_class v, pg_class d"
+                " WHERE v.oid = to_regclass(%s) AND d.oid = to_regclass(%s) AND v.reltuples > 0 AND d.reltuples > 0)",
+                [name(vector_table), name(corpus.document)],
+            )
+        )
     if permitted:
         few = f"(SELECT count(*) FROM ({permitted.text} LIMIT {EXACT_BELOW + 1}) few)"
         parts.append(Sql(few, permitted.params))
@@ -263,6 +261,7 @@ def _ask(
         found[split:],
         [squashed for squashed, _ in demands],
         [(squashed, df) for squashed, df in tokens],
+        row.pop(0) if vector_table else None,
         row.pop(0) if permitted else None,
     )
 
@@ -320,16 +319,6 @@ def _idf(df: int, total: int) -> float:
     """Lucene's: positive for every frequency."""
     df = max(df, DF_FLOOR)
     return math.log(1 + (max(total, df) - df + 0.5) / (df + 0.5))
-
-
-def _rare_first(terms: Sequence[Term]) -> int:
-    """How many of the rarest terms fill the budget; at least one."""
-    room = min(MOST, max(FEWEST, SCORINGS // max(1, len(terms))))
-    for number, term in enumerate(terms):
-        if number and term.df > room:
-            return number
-        room -= term.df
-    return len(terms)
 
 
 def _conditions(

@@ -8,8 +8,6 @@ from typing import Any
 
 from django.db import transaction
 
-from lockstep.search.query.spec import SearchSpec
-
 __all__ = ["marker", "watch"]
 
 Execute = Callable[[str, Any, bool, dict[str, Any]], Any]
@@ -21,9 +19,9 @@ DEFAULTS = ("40", "off", "on")
 KEPT = "lockstep.kept"
 
 
-def marker(spec: SearchSpec) -> str:
+def marker(reach: int) -> str:
     """A comment by which the statement is recognised wherever Django puts it: counts, sub-queries, EXPLAIN."""
-    return f"/*lockstep:{min(1000, max(40, 2 * spec.depth))}*/"
+    return f"/*lockstep:{max(40, reach)}*/"
 
 
 def watch(connection: Any) -> None:
