@@ -23,6 +23,7 @@ from benchmarks.metrics import Difference, mean, ndcg, paired_bootstrap, recall
 from benchmarks.paths import called_from
 from benchmarks.report import Bar, Column, Report
 from benchmarks.rounds import Timed, interleave
+from benchmarks.spoiled import spoiled
 from benchmarks.texts import rendered
 
 DEPTH = 100
@@ -52,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--queries", type=called_from, metavar="DIR", help="take queries and qrels from there instead"
     )
     parser.add_argument("--split", default="test", help="file in qrels/ to score (default: test)")
+    parser.add_argument(
+        "--spoil",
+        action="store_true",
+        help="ask the split's codes mistyped and cut short, instead of its queries",
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N queries")
     parser.add_argument("--embedder", choices=sorted(EMBEDDERS), default="minilm")
 
@@ -59,6 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def prepare(options: argparse.Namespace) -> None:
     """Read the collection: what is wrong with it is said before a database is made."""
     collection = beir.load(options.data, queries=options.queries, split=options.split, limit=options.limit)
+    if options.spoil:
+        collection = spoiled(collection)
     if options.quick:
         collection = beir.shrink(collection, queries=QUICK_QUERIES, characters=QUICK_CHARACTERS)
     options.collection = collection
