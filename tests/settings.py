@@ -25,6 +25,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.postgres",
     "lockstep.core",
+    "lockstep.llm",
     "lockstep.search",
     "tests.testapp",
     "tests.archive",
