@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class LlmConfig(AppConfig):
@@ -8,3 +9,8 @@ class LlmConfig(AppConfig):
     label = "lockstep_llm"
     verbose_name = "Lockstep calls"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from lockstep.llm.money import guards
+
+        post_migrate.connect(guards.install, sender=self, dispatch_uid="lockstep_llm.money_guards")
