@@ -79,6 +79,9 @@ RATES = [
 ]
 
 
+NOON = day("2026-11-05T12:00")
+
+
 @dataclass(frozen=True)
 class Golden:
     name: str
@@ -88,7 +91,7 @@ class Golden:
     """Input (with both caches), output (with reasoning), read from the cache, written to it."""
     sums: str
     """The arithmetic. Empty: unpriced."""
-    at: datetime = day("2026-11-05T12:00")
+    at: datetime = NOON
 
     @property
     def micros(self) -> int | None:
