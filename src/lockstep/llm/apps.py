@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.checks import Tags, register
 from django.db.models.signals import post_migrate
 
 
@@ -11,6 +12,7 @@ class LlmConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from lockstep.llm.money import guards
+        from lockstep.llm.money import checks, guards
 
+        register(checks.check_prices, "lockstep", Tags.database)
         post_migrate.connect(guards.install, sender=self, dispatch_uid="lockstep_llm.money_guards")

@@ -104,7 +104,8 @@ class Price(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.provider}:{self.model} {self.currency} {self.input:f}/{self.output:f} ({self.source})"
+        amounts = f"{self.input.normalize():f} in, {self.output.normalize():f} out"
+        return f"{self.provider}:{self.model} {self.currency} {amounts} ({self.source})"
 
 
 class Rate(models.Model):
@@ -132,4 +133,4 @@ class Rate(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"1 {self.base} = {self.rate:f} {self.quote} on {self.on_date}"
+        return f"1 {self.base} = {self.rate.normalize():f} {self.quote} on {self.on_date}"
