@@ -27,6 +27,9 @@ class Feature(models.Model):
     endpoints = models.JSONField(default=list, blank=True)
     data_class = models.CharField(max_length=20)
     declared = models.BooleanField(default=True)
+    enabled = models.BooleanField(
+        default=True, help_text="Off: the very next call is refused. Nothing in the code turns it on again."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = FeatureQuerySet.as_manager()

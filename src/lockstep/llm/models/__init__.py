@@ -1,5 +1,4 @@
-"""Tables of the door: prices, exchange rates."""
-
+from lockstep.llm.models.call import Call, CallQuerySet
 from lockstep.llm.models.money import Price, Rate
 
-__all__ = ["Price", "Rate"]
+__all__ = ["Call", "CallQuerySet", "Price", "Rate"]

@@ -5,7 +5,17 @@ An app replaces one by ``CREATE OR REPLACE FUNCTION`` in a migration and puts th
 
 from __future__ import annotations
 
-__all__ = ["DROP_RESOLVE", "RESOLVE_NULL", "RESOLVE_SIGNATURE"]
+__all__ = [
+    "DROP_RESERVE",
+    "DROP_RESOLVE",
+    "DROP_SETTLE",
+    "RESERVE_NULL",
+    "RESERVE_SIGNATURE",
+    "RESOLVE_NULL",
+    "RESOLVE_SIGNATURE",
+    "SETTLE_NULL",
+    "SETTLE_SIGNATURE",
+]
 
 RESOLVE_SIGNATURE = """\
 lockstep_llm_resolve_v1(feature text, prompt text, unit text)
@@ -23,3 +33,33 @@ $function$
 """
 
 DROP_RESOLVE = "DROP FUNCTION IF EXISTS lockstep_llm_resolve_v1(text, text, text)"
+
+RESERVE_SIGNATURE = "lockstep_llm_reserve_v1(call uuid, asked jsonb, bound_micros bigint) RETURNS jsonb"
+"""Whether the call may be made: NULL, or ``{"refused": reason, "retry_after_s": n}``."""
+
+RESERVE_NULL = f"""
+CREATE OR REPLACE FUNCTION {RESERVE_SIGNATURE}
+LANGUAGE plpgsql VOLATILE
+AS $function$
+BEGIN
+    RETURN NULL;
+END
+$function$
+"""
+
+DROP_RESERVE = "DROP FUNCTION IF EXISTS lockstep_llm_reserve_v1(uuid, jsonb, bigint)"
+
+SETTLE_SIGNATURE = "lockstep_llm_settle_v1(call uuid, cost_micros bigint) RETURNS void"
+"""Takes note of what a reserved call cost in the end."""
+
+SETTLE_NULL = f"""
+CREATE OR REPLACE FUNCTION {SETTLE_SIGNATURE}
+LANGUAGE plpgsql VOLATILE
+AS $function$
+BEGIN
+    RETURN;
+END
+$function$
+"""
+
+DROP_SETTLE = "DROP FUNCTION IF EXISTS lockstep_llm_settle_v1(uuid, bigint)"

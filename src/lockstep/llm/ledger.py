@@ -1,0 +1,165 @@
+"""What is written of a call before it leaves and after it came back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from uuid_utils.compat import uuid7
+
+from lockstep.llm.conf import settings
+from lockstep.llm.connection import query
+
+__all__ = ["Asked", "Begun", "Told", "Usage", "begin", "end", "lapse", "new_id"]
+
+
+def new_id() -> str:
+    """UUID version 7: ids sort by time."""
+    return str(uuid7())
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer, as the provider counts them."""
+
+    input_tokens: int
+    """Cached ones included."""
+    output_tokens: int
+    """Reasoning included."""
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is known of a request before it leaves."""
+
+    id: str
+    invocation: str
+    """Id of the first attempt."""
+    attempt: int
+    operation: str
+    provider: str
+    """Alias of the provider."""
+    model: str
+    priced_as: str
+    """The name that prices of the model are kept under."""
+    endpoint: str
+    bound_input: int
+    """Tokens that it can be at most."""
+    bound_output: int
+    feature: str = ""
+    cohort: str = ""
+    tenant: str = ""
+    user_key: str = ""
+    unit: str = ""
+    """Sticky key for the arms of a release."""
+    prompt: str = ""
+    prompt_version: str | None = None
+    """None lets the database say which is live."""
+    arm: str = ""
+    release_id: int | None = None
+    fallback_version: str | None = None
+    """Version to take while there is no release."""
+    fallback_bytes: int = 0
+    run: str = ""
+    node: str = ""
+    trace_id: str = ""
+    refused: str | None = None
+    """Reason why the door does not let it out."""
+    tools_done: Sequence[dict[str, Any]] = field(default_factory=tuple)
+    """``{call, id, ok}``: what became of tools that earlier answers wanted called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The database's answer: go, or why not."""
+
+    refused: str | None
+    prompt_version: str
+    arm: str
+    release_id: int | None
+    model: str
+    """``provider:name``, another than was asked for if the release says so."""
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a request."""
+
+    id: str
+    outcome: str
+    """ok, error, cancelled or refused."""
+    charge: str
+    """``usage`` as counted, ``bound`` when it may have been answered, ``none`` when it was not."""
+    usage: Usage | None = None
+    error_type: str = ""
+    finish_reason: str = ""
+    response_model: str = ""
+    latency_ms: int | None = None
+    first_token_ms: int | None = None
+    tools: Sequence[dict[str, Any]] = field(default_factory=tuple)
+    provider: str | None = None
+    model: str | None = None
+    priced_as: str | None = None
+    endpoint: str | None = None
+
+
+def begin(asked: Asked) -> Begun:
+    """Resolve the release, reserve the bound and write the row: one round trip.
+
+    Raises:
+        LedgerError: the ledger cannot be written; nothing may be sent then.
+    """
+    row = _json(query("SELECT lockstep_llm_begin_v1(%s::jsonb)", (_asked(asked),))[0])
+    return Begun(
+        row["refused"],
+        row["prompt_version"] or "",
+        row["arm"] or "",
+        row["release_id"],
+        row["model"],
+        (row.get("held") or {}).get("retry_after_s"),
+    )
+
+
+def end(told: Told, asked: Asked) -> int | None:
+    """Settle the row: one round trip, committed when this returns. Repeating it changes nothing.
+
+    Returns: what the call cost in millionths; None when nobody knows its price.
+    """
+    facts = {**asdict(told), **(asdict(told.usage) if told.usage else {})}
+    del facts["usage"]
+    facts["priced_as"] = told.priced_as or asked.priced_as
+    row = _json(query("SELECT lockstep_llm_end_v1(%s::jsonb, %s::jsonb)", (_dumps(facts), _asked(asked)))[0])
+    cost: int | None = row["cost_micros"]
+    return cost
+
+
+def lapse(most: int = 1_000) -> int:
+    """Charge calls that never came back at their bound. Returns how many."""
+    count: int = query("SELECT lockstep_llm_lapse_v1(%s)", (most,))[0]
+    return count
+
+
+def _asked(asked: Asked) -> str:
+    chosen = settings()
+    facts = {name: value for name, value in asdict(asked).items() if value not in ("", None, ())}
+    facts |= {
+        "currency": chosen.currency,
+        "lapse_after_s": chosen.lapse_after_s,
+        "durable": chosen.durable_reserve,
+    }
+    return _dumps(facts)
+
+
+def _dumps(facts: dict[str, Any]) -> str:
+    return json.dumps(facts, ensure_ascii=True).replace("\\u0000", "")
+
+
+def _json(value: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
+    return found

@@ -1,0 +1,188 @@
+"""The two functions that surround every request, each in one round trip and one transaction of its own.
+
+``begin`` resolves the release, reserves the bound and writes the row; ``end`` settles it. Both may be repeated with
+the same id: a connection that breaks leaves nobody in doubt. A body that does otherwise takes a new name.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CREATE", "DROP"]
+
+# Whoever died with a call under way is charged its bound; each beginning clears a few away.
+_LAPSE = """
+CREATE FUNCTION lockstep_llm_lapse_v1(most int) RETURNS int LANGUAGE plpgsql AS $body$
+DECLARE
+    lapsed record;
+    count int := 0;
+BEGIN
+    FOR lapsed IN
+        UPDATE lockstep_llm_call SET state = 'lapsed', outcome = 'error', error_type = 'NeverCameBack',
+            usage_source = 'bound', cost_micros = bound_micros, settled_at = clock_timestamp()
+        WHERE id IN (
+            SELECT id FROM lockstep_llm_call WHERE state = 'reserved' AND expires_at < clock_timestamp()
+            ORDER BY expires_at LIMIT most FOR UPDATE SKIP LOCKED)
+        RETURNING id, cost_micros
+    LOOP
+        PERFORM lockstep_llm_settle_v1(lapsed.id, lapsed.cost_micros);
+        count := count + 1;
+    END LOOP;
+    RETURN count;
+END $body$
+"""
+
+_FIELDS = """
+    id uuid, invocation uuid, attempt smallint, operation text, feature text, cohort text, tenant text, user_key text,
+    unit text, prompt text, prompt_version text, arm text, release_id bigint, fallback_version text,
+    fallback_bytes int, provider text, endpoint text, model text, priced_as text, run text, node text, trace_id text,
+    bound_input int, bound_output int, currency text, lapse_after_s float8, durable boolean, refused text,
+    tools_done jsonb"""
+
+# A reservation may be lost with the server's last second unless it is asked to be durable; its settlement never is,
+# and writes the row anew.
+_BEGIN = f"""
+CREATE FUNCTION lockstep_llm_begin_v1(asked jsonb) RETURNS jsonb LANGUAGE plpgsql AS $body$
+DECLARE
+    a record;
+    live record;
+    held jsonb;
+    known lockstep_llm_call%ROWTYPE;
+    price bigint;
+    rate bigint;
+    bound bigint;
+    refusal text;
+    done jsonb;
+BEGIN
+    PERFORM set_config('lock_timeout', '5s', true);
+    SELECT * INTO a FROM jsonb_to_record(asked) AS x ({_FIELDS});
+    IF NOT coalesce(a.durable, false) THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
+    SELECT * INTO known FROM lockstep_llm_call WHERE id = a.id;
+    IF FOUND THEN
+        RETURN jsonb_build_object('refused', CASE WHEN known.state = 'refused' THEN known.error_type END,
+            'prompt_version', known.prompt_version, 'arm', known.arm, 'release_id', known.release_id,
+            'model', known.provider || ':' || known.request_model);
+    END IF;
+    PERFORM lockstep_llm_lapse_v1(5);
+
+    refusal := a.refused;
+    IF refusal IS NULL AND EXISTS (SELECT FROM lockstep_core_feature f WHERE f.name = a.feature AND NOT f.enabled) THEN
+        refusal := 'feature_off';
+    END IF;
+    IF coalesce(a.prompt, '') <> '' AND a.prompt_version IS NULL THEN
+        SELECT * INTO live FROM lockstep_llm_resolve_v1(a.feature, a.prompt, coalesce(a.unit, ''));
+        IF FOUND AND live.prompt_version IS NOT NULL THEN
+            a.prompt_version := live.prompt_version;
+            a.arm := live.arm;
+            a.release_id := live.release_id;
+            a.bound_input := a.bound_input + coalesce(live.template_bytes, 0);
+            IF coalesce(live.model, '') <> '' THEN
+                a.provider := split_part(live.model, ':', 1);
+                a.model := substr(live.model, length(a.provider) + 2);
+                a.priced_as := a.model;
+                a.endpoint := '';
+            END IF;
+        ELSIF a.fallback_version IS NOT NULL THEN
+            a.prompt_version := a.fallback_version;
+            a.bound_input := a.bound_input + coalesce(a.fallback_bytes, 0);
+        ELSE
+            refusal := coalesce(refusal, 'no_release');
+        END IF;
+    END IF;
+
+    price := lockstep_llm_price_v1(a.provider, a.priced_as, now(), a.bound_input);
+    SELECT lockstep_llm_rate_v1(p.currency, a.currency, now()) INTO rate FROM lockstep_llm_price p WHERE p.id = price;
+    bound := greatest(lockstep_llm_cost_v1(price, rate, a.bound_input, a.bound_output, 0, 0),
+        lockstep_llm_cost_v1(price, rate, a.bound_input, a.bound_output, 0, a.bound_input));
+    IF refusal IS NULL THEN
+        held := lockstep_llm_reserve_v1(a.id, asked, bound);
+        refusal := held ->> 'refused';
+    END IF;
+
+    INSERT INTO lockstep_llm_call (id, at, operation, feature, cohort, tenant, user_key, prompt, prompt_version, arm,
+        release_id, provider, endpoint, request_model, response_model, invocation, attempt, run, node, trace_id, state,
+        outcome, error_type, finish_reason, usage_source, bound_input, bound_output, price_id, rate_id, currency,
+        bound_micros, cost_micros, tools, expires_at, settled_at, result)
+    VALUES (a.id, clock_timestamp(), a.operation, coalesce(a.feature, ''), coalesce(a.cohort, ''),
+        coalesce(a.tenant, ''), coalesce(a.user_key, ''), coalesce(a.prompt, ''), coalesce(a.prompt_version, ''),
+        coalesce(a.arm, ''), a.release_id, a.provider, coalesce(a.endpoint, ''), a.model, '', a.invocation, a.attempt,
+        coalesce(a.run, ''), coalesce(a.node, ''), coalesce(a.trace_id, ''),
+        CASE WHEN refusal IS NULL THEN 'reserved' ELSE 'refused' END,
+        CASE WHEN refusal IS NULL THEN '' ELSE 'refused' END, coalesce(refusal, ''), '',
+        CASE WHEN refusal IS NULL THEN '' ELSE 'none' END, a.bound_input, a.bound_output, price, rate, a.currency,
+        bound, CASE WHEN refusal IS NULL THEN NULL ELSE 0 END, '[]',
+        CASE WHEN refusal IS NULL THEN clock_timestamp() + make_interval(secs => a.lapse_after_s) END,
+        CASE WHEN refusal IS NULL THEN NULL ELSE clock_timestamp() END, '');
+
+    -- what became of the tools that an earlier answer wanted called
+    FOR done IN SELECT * FROM jsonb_array_elements(coalesce(a.tools_done, '[]')) LOOP
+        UPDATE lockstep_llm_call c SET tools = (
+            SELECT jsonb_agg(CASE WHEN tool ->> 'id' = done ->> 'id'
+                THEN tool || jsonb_build_object('ok', done -> 'ok') ELSE tool END ORDER BY no)
+            FROM jsonb_array_elements(c.tools) WITH ORDINALITY AS t (tool, no))
+        WHERE c.id = (done ->> 'call')::uuid
+            AND c.tools @> jsonb_build_array(jsonb_build_object('id', done -> 'id', 'ok', NULL));
+    END LOOP;
+
+    RETURN jsonb_build_object('refused', refusal, 'held', held, 'prompt_version', a.prompt_version, 'arm', a.arm,
+        'release_id', a.release_id, 'model', a.provider || ':' || a.model);
+END $body$
+"""
+
+_END = """
+CREATE FUNCTION lockstep_llm_end_v1(told jsonb, asked jsonb) RETURNS jsonb LANGUAGE plpgsql AS $body$
+DECLARE
+    t record;
+    c lockstep_llm_call%ROWTYPE;
+    charge text := told ->> 'charge';
+BEGIN
+    PERFORM set_config('lock_timeout', '5s', true);
+    SELECT * INTO t FROM jsonb_to_record(told) AS x (id uuid, outcome text, error_type text, finish_reason text,
+        response_model text, input_tokens int, output_tokens int, cache_read_tokens int, cache_write_tokens int,
+        reasoning_tokens int, latency_ms int, first_token_ms int, tools jsonb, provider text, model text,
+        priced_as text, endpoint text);
+    SELECT * INTO c FROM lockstep_llm_call WHERE id = t.id FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM lockstep_llm_begin_v1(asked || '{"durable": true}');
+        SELECT * INTO c FROM lockstep_llm_call WHERE id = t.id FOR UPDATE;
+    END IF;
+    IF c.state NOT IN ('reserved', 'lapsed') THEN
+        RETURN jsonb_build_object('state', c.state, 'cost_micros', c.cost_micros);
+    END IF;
+
+    IF charge = 'usage' THEN
+        c.price_id := lockstep_llm_price_v1(coalesce(t.provider, c.provider), t.priced_as, c.at, t.input_tokens);
+        SELECT lockstep_llm_rate_v1(p.currency, c.currency, c.at) INTO c.rate_id
+        FROM lockstep_llm_price p WHERE p.id = c.price_id;
+        c.cost_micros := lockstep_llm_cost_v1(c.price_id, c.rate_id, t.input_tokens, t.output_tokens,
+            t.cache_read_tokens, t.cache_write_tokens);
+        c.usage_source := 'provider';
+    ELSIF charge = 'bound' THEN
+        c.cost_micros := c.bound_micros;
+        c.usage_source := 'bound';
+    ELSE
+        c.cost_micros := 0;
+        c.usage_source := 'none';
+    END IF;
+
+    UPDATE lockstep_llm_call SET state = 'settled', outcome = t.outcome, error_type = coalesce(t.error_type, ''),
+        finish_reason = coalesce(t.finish_reason, ''), response_model = coalesce(t.response_model, ''),
+        request_model = coalesce(t.model, request_model), provider = coalesce(t.provider, lockstep_llm_call.provider),
+        endpoint = coalesce(t.endpoint, endpoint), input_tokens = t.input_tokens, output_tokens = t.output_tokens,
+        cache_read_tokens = t.cache_read_tokens, cache_write_tokens = t.cache_write_tokens,
+        reasoning_tokens = t.reasoning_tokens, usage_source = c.usage_source, price_id = c.price_id,
+        rate_id = c.rate_id, cost_micros = c.cost_micros, latency_ms = t.latency_ms,
+        first_token_ms = t.first_token_ms, tools = coalesce(t.tools, '[]'), settled_at = clock_timestamp()
+    WHERE id = c.id;
+    PERFORM lockstep_llm_settle_v1(c.id, c.cost_micros);
+    RETURN jsonb_build_object('state', 'settled', 'cost_micros', c.cost_micros);
+END $body$
+"""
+
+CREATE = (_LAPSE, _BEGIN, _END)
+
+DROP = (
+    "DROP FUNCTION IF EXISTS lockstep_llm_end_v1(jsonb, jsonb)",
+    "DROP FUNCTION IF EXISTS lockstep_llm_begin_v1(jsonb)",
+    "DROP FUNCTION IF EXISTS lockstep_llm_lapse_v1(int)",
+)
