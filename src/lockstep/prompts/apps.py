@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig
+from django.core.checks import Tags, register
 from django.db import connections
 from django.db.models.signals import post_migrate
 
@@ -14,6 +15,13 @@ class PromptsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from lockstep.llm.hooks import prompting
+        from lockstep.prompts import checks
+        from lockstep.prompts.port import versions
+
+        register(checks.check_files, "lockstep", Tags.files)
+        register(checks.check_drift, "lockstep", Tags.database)
+        prompting.register(versions)
         post_migrate.connect(guard_truncate, sender=self, dispatch_uid="lockstep_prompts.truncate")
 
 
@@ -26,7 +34,9 @@ def guard_truncate(*, using: str, **_: Any) -> None:
     if connection.vendor != "postgresql" or made_by_test_runner(connection):
         return
     with connection.cursor() as cursor:
-        cursor.execute("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s) AS name", [list(TABLES)])
+        cursor.execute(
+            "SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) AS name", [list(TABLES)]
+        )
         if cursor.fetchone()[0]:
             for statement in TRUNCATE_GUARDS:
                 cursor.execute(statement)

@@ -45,6 +45,8 @@ class Body:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variables", tuple(sorted(self.variables)))
+        if not isinstance(self.tools, str):
+            object.__setattr__(self, "tools", tuple(self.tools))
         _check_messages(self.messages)
         _check_variables(self.variables, self.messages)
         _check_shapes(self.parameters, self.tools, self.output_schema)

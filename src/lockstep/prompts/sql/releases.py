@@ -22,7 +22,8 @@ CREATE OR REPLACE FUNCTION lockstep_prompts_pick_v1(arms jsonb, point bigint) RE
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (
     SELECT laid.value
-    FROM (SELECT arm.value, arm.ordinality, sum((arm.value ->> 'weight')::numeric) OVER (ORDER BY arm.ordinality) AS upto,
+    FROM (SELECT arm.value, arm.ordinality,
+                 sum((arm.value ->> 'weight')::numeric) OVER (ORDER BY arm.ordinality) AS upto,
                  sum((arm.value ->> 'weight')::numeric) OVER () AS total
           FROM jsonb_array_elements(arms) WITH ORDINALITY AS arm) AS laid
     WHERE point * laid.total < laid.upto * 1152921504606846976
@@ -83,7 +84,8 @@ DECLARE
     arm jsonb;
     tidy jsonb := '[]';
 BEGIN
-    IF coalesce(jsonb_typeof(arms) <> 'array' OR jsonb_array_length(arms) NOT BETWEEN 1 AND {MAX_ARMS}, true) THEN
+    IF NOT coalesce(CASE WHEN jsonb_typeof(arms) = 'array' THEN jsonb_array_length(arms) BETWEEN 1 AND {MAX_ARMS} END,
+                    false) THEN
         PERFORM lockstep_prompts_refuse_v1('A release needs 1 to {MAX_ARMS} arms.', 'Name at least one version.');
     END IF;
     FOR arm IN SELECT e.value FROM jsonb_array_elements(arms) AS e ORDER BY e.value ->> 'name' COLLATE "C" LOOP
@@ -102,7 +104,8 @@ BEGIN
                           WHERE v.prompt_id = of_prompt AND v.key = arm ->> 'version') THEN
             PERFORM lockstep_prompts_refuse_v1(
                 CASE WHEN EXISTS (SELECT FROM lockstep_prompts_promptversion AS v WHERE v.key = arm ->> 'version')
-                     THEN format('The version %s belongs to another prompt than %s.', left(arm ->> 'version', 12), of_prompt)
+                     THEN format('The version %s belongs to another prompt than %s.',
+                                 left(arm ->> 'version', 12), of_prompt)
                      ELSE format('%s has no version %s.', of_prompt, coalesce(arm ->> 'version', 'null')) END,
                 'Make the version first: lockstep_prompts sync, or in the admin.');
         END IF;
@@ -130,14 +133,15 @@ BEGIN
     SELECT p.release_policy INTO policy FROM lockstep_prompts_prompt AS p
     WHERE p.name = NEW.prompt_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        PERFORM lockstep_prompts_refuse_v1(format('There is no prompt %s.', NEW.prompt_id), 'Make a version of it first.');
+        PERFORM lockstep_prompts_refuse_v1(
+            format('There is no prompt %s.', NEW.prompt_id), 'Make a version of it first.');
     END IF;
     SELECT r.number, r.at, r.salt INTO previous FROM lockstep_prompts_release AS r
     WHERE r.prompt_id = NEW.prompt_id AND r.environment = NEW.environment ORDER BY r.number DESC LIMIT 1;
     NEW.number := coalesce(previous.number, 0) + 1;
     NEW.at := greatest(clock_timestamp(), previous.at + interval '1 microsecond');
 
-    IF btrim(NEW.reason) = '' OR btrim(NEW.actor) = '' THEN
+    IF NEW.reason !~ '\\S' OR NEW.actor !~ '\\S' THEN
         PERFORM lockstep_prompts_refuse_v1('A release needs an actor and a reason.', 'Say who, and why.');
     END IF;
     IF NEW.copied_from_id IS NOT NULL THEN
@@ -161,10 +165,11 @@ BEGIN
         RETURN NEW;
     END IF;
     IF NEW.override_by <> '' THEN
-        IF lower(btrim(NEW.override_by)) = lower(btrim(NEW.actor)) OR btrim(NEW.override_by) = '' THEN
-            PERFORM lockstep_prompts_refuse_v1('The gate is overridden by a second person, not by the one who releases.',
-                'Ask somebody else.');
-        ELSIF btrim(NEW.override_reason) = '' THEN
+        IF lower(btrim(NEW.override_by)) = lower(btrim(NEW.actor))
+           OR NEW.override_by !~ '\\S' THEN
+            PERFORM lockstep_prompts_refuse_v1(
+                'The gate is overridden by a second person, not by the one who releases.', 'Ask somebody else.');
+        ELSIF NEW.override_reason !~ '\\S' THEN
             PERFORM lockstep_prompts_refuse_v1('An override of the gate needs a reason.', 'Say why.');
         END IF;
         RETURN NEW;
@@ -201,7 +206,7 @@ FOR EACH ROW EXECUTE FUNCTION lockstep_prompts_release_v1()
 # An override without a person and a reason would be a hole in the gate.
 DECISION = """
 ALTER TABLE lockstep_prompts_gatedecision ADD CONSTRAINT lockstep_prompts_override_says_why
-    CHECK (source <> 'override' OR (btrim(actor) <> '' AND btrim(detail) <> ''))
+    CHECK (source <> 'override' OR (actor ~ '\\S' AND detail ~ '\\S'))
 """
 
 CREATE = (REFUSE, POINT, PICK, ARMS, BEFORE, TRIGGER, DECISION)
