@@ -17,6 +17,6 @@ def put_back(apps, schema_editor):
 class Migration(migrations.Migration):
     """From here on the door's first statement reads the release in force."""
 
-    dependencies = [("lockstep_llm", "0001_money"), ("lockstep_prompts", "0002_guards")]
+    dependencies = [("lockstep_llm", "0002_calls"), ("lockstep_prompts", "0002_guards")]
 
     operations = [migrations.RunPython(replace, put_back)]
