@@ -8,23 +8,25 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
 from lockstep.core import features
-from lockstep.llm.models import Price, Rate
+from lockstep.llm.models import Call, Price, Rate
 from lockstep.llm.money import lookup, tariff
 from lockstep.llm.money.checks import check_prices
 from lockstep.llm.money.entry import set_price
 from lockstep.llm.money.exceptions import PriceError
+from lockstep.llm.money.snapshot import priced_as
 from lockstep.llm.money.unpriced import unpriced
 
 pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-Settings = Callable[..., None]
+ENTRY = {"BACKEND": "lockstep.llm.providers.openai.OpenAI"}
 
 
 def prices(line: str) -> str:
@@ -160,7 +162,7 @@ def test_a_wrong_figure_is_refused_with_what_to_write_instead(line: str, text: s
 
 
 def test_a_provider_that_the_settings_do_not_name_is_a_slip(settings: Any) -> None:
-    settings.LOCKSTEP = settings.LOCKSTEP | {"llm": {"providers": {"vllm": {"BACKEND": "x"}}}}
+    settings.LOCKSTEP = settings.LOCKSTEP | {"llm": {"providers": {"vllm": ENTRY}}}
     with pytest.raises(CommandError, match=r"has no 'vlm'\. Did you mean 'vllm'"):
         prices("set vlm qwen --input 1 --output 1")
 
@@ -189,7 +191,7 @@ def test_a_server_that_idles_three_quarters_of_the_time_costs_four_times_as_much
 
 def test_sync_takes_the_providers_in_use(only_features: Any, settings: Any) -> None:
     only_features(support="openai:gpt-5-mini")
-    settings.LOCKSTEP = settings.LOCKSTEP | {"llm": {"providers": {"perplexity": {}, "vllm": {}}}}
+    settings.LOCKSTEP = settings.LOCKSTEP | {"llm": {"providers": {"perplexity": ENTRY, "vllm": ENTRY}}}
     said = prices("sync")
     assert set(Price.objects.values_list("provider", flat=True)) == {"openai", "perplexity"}
     assert "perplexity: " in said
@@ -197,8 +199,19 @@ def test_sync_takes_the_providers_in_use(only_features: Any, settings: Any) -> N
     assert "no price per token:" in said
 
 
-def test_sync_without_any_provider_says_how_to_name_one(only_features: Any) -> None:
+def test_an_alias_takes_the_list_prices_that_its_settings_name(only_features: Any, settings: Any) -> None:
     only_features()
+    entries = {"openai-eu": ENTRY | {"PRICES": "openai"}, "mistral": ENTRY | {"PRICES": ""}}
+    settings.LOCKSTEP = settings.LOCKSTEP | {"llm": {"providers": entries}}
+    assert "openai-eu: 1 models" in prices("sync --model gpt-5-mini")
+    assert set(Price.objects.values_list("provider", flat=True)) == {"openai-eu"}
+    assert priced_as("openai-eu", "gpt-5-mini-2025-08-07") == "gpt-5-mini"
+    assert priced_as("mistral", "mistral-small-latest") == "mistral-small-latest"
+
+
+def test_sync_without_any_provider_says_how_to_name_one(only_features: Any, settings: Any) -> None:
+    only_features()
+    settings.LOCKSTEP = settings.LOCKSTEP | {"llm": {"providers": {"vllm": ENTRY}}}
     with pytest.raises(CommandError, match="Name one: --provider openai"):
         prices("sync")
 
@@ -247,8 +260,21 @@ def test_check_asks_for_the_exchange_rate_and_then_is_content(only_features: Any
     assert missing.mend == "manage.py lockstep_prices rate USD GBP … --on 2026-11-22 --source …"
     prices("rate USD GBP 0.7612 --on 2026-11-01 --source 'Bank of England'")
     assert unpriced("GBP", at=NOW) == []
-    assert "has a price in GBP" in prices("check")
+    assert prices("check") == "Every model in use has a price in GBP.\n"
     assert unpriced("USD", at=NOW) == []
+
+
+def test_check_finds_calls_without_a_cost_until_their_model_has_a_price(only_features: Any) -> None:
+    only_features()
+    for number in range(3):
+        Call.objects.create(
+            id=UUID(int=number), invocation=UUID(int=number), operation="chat", provider="vllm", request_model="qwen",
+            state="settled", bound_input=1, bound_output=1, currency="GBP", at=datetime.now(UTC),
+        )  # fmt: skip
+    with pytest.raises(CommandError, match=r"vllm:qwen \(3 calls in 30 days\): no price\."):
+        prices("check")
+    prices("set vllm qwen --tariff --input 1 --output 1 --currency GBP")
+    assert "Every model in use" in prices("check")
 
 
 def test_the_system_check_warns_with_the_line_to_type(only_features: Any) -> None:

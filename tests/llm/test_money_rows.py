@@ -15,7 +15,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 from lockstep.llm.models import Price, Rate
 from lockstep.llm.models.money import ALWAYS
 from lockstep.llm.money import guards
-from lockstep.llm.sql.money import TRUNCATE_GUARDS
+from lockstep.llm.sql.money import CREATE, DROP, TRUNCATE_GUARDS
 
 pytestmark = pytest.mark.django_db
 
@@ -37,7 +37,7 @@ def rate(**given: Any) -> Rate:
 
 def run(sql: str, *values: object) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(sql, values)
+        cursor.execute(sql, values or None)
 
 
 def by_save(row: Any, column: str, value: object) -> None:
@@ -175,3 +175,20 @@ def test_elsewhere_truncate_is_refused() -> None:
         with pytest.raises(IntegrityError, match="TRUNCATE on lockstep_llm_"), transaction.atomic():
             run(f"TRUNCATE {table} CASCADE")
     assert (Price.objects.count(), Rate.objects.count()) == (1, 1)
+
+
+def test_the_migration_takes_back_everything_that_it_made() -> None:
+    for statement in (*DROP, *CREATE):
+        run(statement)
+    row = price()
+    with pytest.raises(IntegrityError, match="never changed"), transaction.atomic():
+        row.delete()
+    for statement in DROP:
+        run(statement)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_proc WHERE proname ~ '^lockstep_llm_(price|rate|cost)'"
+            " UNION ALL SELECT count(*) FROM pg_trigger WHERE tgname ~ '^lockstep_llm_(price|rate)_'"
+        )
+        assert cursor.fetchall() == [(0,), (0,)]
+    row.delete()

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.core.checks import Tags, register
+from django.core.signals import setting_changed
 from django.db.models.signals import post_migrate
 
 
@@ -16,3 +19,11 @@ class LlmConfig(AppConfig):
 
         register(checks.check_prices, "lockstep", Tags.database)
         post_migrate.connect(guards.install, sender=self, dispatch_uid="lockstep_llm.money_guards")
+        setting_changed.connect(_settings_changed, dispatch_uid="lockstep_llm.money_settings")
+
+
+def _settings_changed(*, setting: str, **_: Any) -> None:
+    if setting == "LOCKSTEP":
+        from lockstep.llm.money.snapshot import priced_as
+
+        priced_as.cache_clear()

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from lockstep.llm.models.money import ALWAYS
+from lockstep.llm.money import place
 
 if TYPE_CHECKING:
     from genai_prices.types import ConditionalPrice, ModelInfo, ModelPrice, Provider
@@ -65,15 +66,16 @@ def _providers() -> list[Provider]:
 
 
 def _provider(alias: str) -> Provider | None:
-    """By its id only: an alias that merely contains "openai" may be anybody's server."""
-    return next((provider for provider in _providers() if provider.id == alias.lower()), None)
+    """By its id, or the id that the settings name: an alias that merely contains "openai" may be anybody's server."""
+    wanted = place.listed_as(alias)
+    return next((provider for provider in _providers() if provider.id == wanted), None)
 
 
 def known_providers() -> list[str]:
     return sorted(provider.id for provider in _providers())
 
 
-@cache
+@lru_cache(maxsize=4096)
 def priced_as(provider: str, model: str) -> str:
     """The name under which prices of a model are kept; a model nobody knows keeps its own.
 
@@ -97,7 +99,9 @@ def known_models(provider: str) -> dict[str, ModelInfo]:
     resold = [
         model
         for other in seller.fallback_model_providers or ()
-        for model in getattr(_provider(other), "models", ())
+        for provider in _providers()
+        if provider.id == other
+        for model in provider.models
     ]
     named: dict[str, ModelInfo] = {}
     for model in (*seller.models, *resold):

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Count
 
 from lockstep.core import features
 from lockstep.core.features import FeatureSpec
+from lockstep.llm.models.call import Call
 from lockstep.llm.models.money import Price
 from lockstep.llm.money import lookup
 from lockstep.llm.money.snapshot import known_models, priced_as
 
-__all__ = ["Unpriced", "unpriced"]
+__all__ = ["Unpriced", "unpriced", "unpriced_calls"]
 
 
 @dataclass(frozen=True)
 class Unpriced:
     """A model whose calls would be recorded without a cost."""
 
-    feature: str
+    used_by: str
+    """The feature, or how many calls."""
     provider: str
     model: str
     why: str
@@ -29,7 +32,7 @@ class Unpriced:
     """The command to type, with … where a person has to fill in."""
 
     def __str__(self) -> str:
-        return f"{self.provider}:{self.model} ({self.feature}): {self.why}."
+        return f"{self.provider}:{self.model} ({self.used_by}): {self.why}."
 
 
 def unpriced(
@@ -48,6 +51,30 @@ def unpriced(
             why, mend = _reason(provider, model, currency, at, using)
             if why:
                 found.append(Unpriced(spec.name, provider, model, why, mend))
+    return found
+
+
+def unpriced_calls(
+    currency: str, *, days: int = 30, at: datetime | None = None, using: str = DEFAULT_DB_ALIAS
+) -> list[Unpriced]:
+    """Models of recent calls that have no cost, and would have none if they were made again.
+
+    Finds what no declaration names: a model of a release, of an embedder, of code that chooses itself.
+    """
+    at = at or datetime.now(UTC)
+    models = (
+        Call.objects.using(using)
+        .unpriced()
+        .filter(at__gte=at - timedelta(days=days))
+        .order_by("provider", "request_model")
+        .values_list("provider", "request_model")
+        .annotate(calls=Count("id"))
+    )
+    found = []
+    for provider, model, calls in models:
+        why, mend = _reason(provider, model, currency, at, using)
+        if why:
+            found.append(Unpriced(f"{calls} calls in {days} days", provider, model, why, mend))
     return found
 
 

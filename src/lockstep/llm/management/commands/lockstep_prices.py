@@ -17,7 +17,7 @@ from lockstep.llm.money.exceptions import PriceError
 from lockstep.llm.money.snapshot import known_providers, priced_as, release
 from lockstep.llm.money.sync import sync
 from lockstep.llm.money.tariffs import tariff
-from lockstep.llm.money.unpriced import unpriced
+from lockstep.llm.money.unpriced import unpriced, unpriced_calls
 
 
 def figure(text: str) -> Decimal:
@@ -113,7 +113,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def handle_sync(self, using: str, options: dict[str, Any]) -> None:
-        providers = options["provider"] or sorted(place.used() & set(known_providers()))
+        providers = options["provider"] or sorted(
+            alias for alias in place.used() if place.listed_as(alias) in known_providers()
+        )
         if not providers:
             raise CommandError(
                 'Neither LOCKSTEP["llm"]["providers"] nor a feature names a provider that genai-prices knows. '
@@ -130,13 +132,16 @@ class Command(BaseCommand):
             if done.unpriced:
                 self.stdout.write(f"  no price per token: {', '.join(done.unpriced)}")
 
+    def listed(self) -> list[str]:
+        """Providers in use that have list prices."""
+        known = set(known_providers())
+        return sorted(alias for alias in place.used() if place.listed_as(alias) in known)
+
     def handle_set(self, using: str, options: dict[str, Any]) -> None:
         provider, model, note = options["provider"], options["model"], options["note"]
-        known = place.aliases()
-        if known and provider not in known:
-            raise CommandError(
-                f'LOCKSTEP["llm"]["providers"] has no {provider!r}. {nearest(provider, known)}'
-            )
+        known = place.used()
+        if provider not in known and (hint := nearest(provider, known)).startswith("Did you mean"):
+            raise CommandError(f'LOCKSTEP["llm"]["providers"] has no {provider!r}. {hint}')
         amounts, measured = self.amounts(options)
         row = set_price(
             provider,
@@ -248,7 +253,8 @@ class Command(BaseCommand):
 
     def handle_check(self, using: str, options: dict[str, Any]) -> None:
         found = unpriced(place.currency(), using=using)
+        found += unpriced_calls(place.currency(), using=using)
         if found:
             lines = [f"{missing}\n    {missing.mend}" for missing in found]
             raise CommandError("\n".join([f"{len(found)} without a cost in {place.currency()}:", *lines]))
-        self.stdout.write(f"Every model that a feature uses has a price in {place.currency()}.")
+        self.stdout.write(f"Every model in use has a price in {place.currency()}.")
