@@ -1,0 +1,1 @@
+"""Prompts with an address: immutable versions, releases by one audited row, reports of what is live."""
