@@ -61,6 +61,8 @@ BOOK = [
     row("acme:steps", "list", "GBP", "1", "2"),
     row("acme:steps", "list", "GBP", "2", "4", min_input_tokens=32_001),
     row("acme:steps", "list", "GBP", "4", "8", min_input_tokens=128_001),
+    row("acme:bulk", "list", "GBP", "2", "6", cache_read="3"),
+    row("acme:bulk", "list", "GBP", "1", "3", cache_read="1.5", min_input_tokens=100_000),
     row("acme:night", "list", "USD", "0.135", "0.55", cache_read="0.035"),
     row("acme:night", "list", "USD", "0.27", "1.1", cache_read="0.07", daily_from=time(0, 30), daily_to=time(16, 30)),
     row("acme:midnight", "list", "GBP", "2", "2"),
@@ -132,6 +134,19 @@ GOLDEN = [
     Golden("first of three steps", "acme:steps", (32_000, 10, 0, 0), "32000*1 + 10*2 = 32020 -> 32020"),
     Golden("second of three steps", "acme:steps", (32_001, 10, 0, 0), "32001*2 + 10*4 = 64042 -> 64042"),
     Golden("third of three steps", "acme:steps", (128_001, 10, 0, 0), "128001*4 + 10*8 = 512084 -> 512084"),
+    Golden(
+        "the last token before the discount",
+        "acme:bulk",
+        (99_999, 0, 0, 0),
+        "99999*2 = 199998 -> 199998",
+    ),
+    Golden("a discount for large inputs", "acme:bulk", (100_000, 0, 0, 0), "100000*1 = 100000 -> 100000"),
+    Golden(
+        "a cache that is dearer than fresh input",
+        "acme:bulk",
+        (1_000, 0, 600, 0),
+        "400*2 + 600*3 = 2600 -> 2600",
+    ),
     # Anthropic: reads and writes
     Golden("cache read and write beside five fresh tokens", "anthropic:sonnet", (130_213, 400, 128_955, 1_253),
            "130213-128955-1253 = 5; 5*3 + 128955*0.3 + 1253*3.75 + 400*15 = 15 + 38686.5 + 4698.75 + 6000 = 49400.25;"

@@ -136,6 +136,7 @@ def test_a_tariff_is_worked_out_from_the_machines_cost_and_speed() -> None:
         ("set openai x --input 1 --output 2 --currency pounds", "'pounds' is no currency code"),
         ("set openai x --input 1 --output 2 --from yesterday", "'yesterday' is no date"),
         ("set openai x --input 1 --output 2 --min-input-tokens -5", "must be 0 or more, not -5"),
+        ("set openai x --input 1 --output 2 --min-input-tokens 200001", "A tier belongs to a price"),
         ("set openai x --input 1 --output 2 --contract --tariff", "not allowed with argument"),
         ("set vllm x --gpu-hour-cost 2", "Give --gpu-hour-cost and --tokens-per-s"),
         ("set vllm x --gpu-hour-cost 2 --tokens-per-s 0", "tokens_per_s must be a positive number"),

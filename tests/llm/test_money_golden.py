@@ -163,6 +163,46 @@ def test_two_calls_cost_their_sum_up_to_one_rounding(
     assert abs(together - apart) <= 1
 
 
+every_model = st.sampled_from(sorted({golden.model for golden in GOLDEN if golden.sums} - {"acme:corrected"}))
+
+
+@pytest.mark.usefixtures("book")
+@settings(parent=each, max_examples=200)
+@given(every_model, tokens, tokens, st.data())
+def test_no_usage_within_the_bound_costs_more_than_the_bound(
+    model: str, most: int, out: int, data: Any
+) -> None:
+    price = lookup.price_id(*model.split(":"), AT, most)
+    currency = Price.objects.get(pk=price).currency
+    rate = lookup.rate_id(currency, "GBP", AT)
+    bound = lookup.bound_micros(price, rate, AT, input_tokens=most, output_tokens=out)
+    sent = data.draw(st.integers(0, most), "input")
+    read = data.draw(st.integers(0, sent), "read")
+    usage = (
+        sent,
+        data.draw(st.integers(0, out), "output"),
+        read,
+        data.draw(st.integers(0, sent - read), "written"),
+    )
+    at = data.draw(st.sampled_from([AT, AT.replace(hour=1), AT.replace(hour=20)]), "hour")
+    assert (charge(model, at, usage) or 0) <= (bound or 0)
+
+
+@pytest.mark.usefixtures("book")
+def test_the_bound_of_a_bulk_price_is_the_dear_tier_that_a_smaller_input_falls_into() -> None:
+    price = lookup.price_id("acme", "bulk", AT, 100_000)
+    bound = lookup.bound_micros(price, 0, AT, input_tokens=100_000, output_tokens=10)
+    assert bound == 100_000 * 3 + 10 * 6
+    assert charge("acme:bulk", AT, (99_999, 10, 99_999, 0)) == 99_999 * 3 + 10 * 6
+
+
+@pytest.mark.usefixtures("book")
+def test_nothing_bounds_what_has_no_price_or_no_rate() -> None:
+    price = lookup.price_id("openai", "mini", AT)
+    assert lookup.bound_micros(None, 0, AT, input_tokens=1, output_tokens=1) is None
+    assert lookup.bound_micros(price, None, AT, input_tokens=1, output_tokens=1) is None
+
+
 @pytest.mark.usefixtures("book")
 @each
 @given(tokens, tokens, st.integers(0, 400_000))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from genai_prices.data import providers
 from genai_prices.types import (
     ClauseEquals,
@@ -31,6 +33,9 @@ from lockstep.llm.money.exceptions import PriceError
 from lockstep.llm.money.prices import priced_as
 from lockstep.llm.money.snapshot import lists_of, release
 from lockstep.llm.money.sync import sync
+from tests.committed import transactional_db
+
+__all__ = ["transactional_db"]
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 OFFERS = {provider.id: provider for provider in providers}
@@ -149,6 +154,7 @@ def test_a_fee_for_a_thousand_requests_is_a_thousandth_for_one() -> None:
 
 # equal to the calculation of genai-prices
 
+COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 USAGES = [
     (0, 0, 0, 0), (1, 1, 0, 0), (1_000, 500, 0, 0), (1_000, 500, 800, 0), (130_213, 400, 128_955, 1_253),
     (199_999, 7, 0, 0), (200_000, 7, 50_000, 0), (200_001, 7, 50_000, 1), (272_000, 3, 9, 0), (272_001, 3, 9, 0),
@@ -175,13 +181,7 @@ def test_a_synced_price_charges_what_genai_prices_works_out_to_the_digit(provide
         name = model.id
         for at in MOMENTS:
             for tokens in USAGES[counted % 3 :: 3]:
-                usage = dict(
-                    zip(
-                        ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"),
-                        tokens,
-                        strict=True,
-                    )
-                )
+                usage = dict(zip(COUNTS, tokens, strict=True))
                 theirs = model.calc_price(Usage(**usage), OFFERS[provider], genai_request_timestamp=at)
                 micros = (theirs.total_price * 1_000_000).quantize(Decimal(1), ROUND_HALF_UP)
                 price = lookup.price_id(provider, name, at, tokens[0])
@@ -189,6 +189,28 @@ def test_a_synced_price_charges_what_genai_prices_works_out_to_the_digit(provide
                 assert ours == micros, f"{name} at {at}: {usage}"
                 counted += 1
     assert counted > 20
+
+
+@pytest.mark.slow
+@pytest.mark.django_db
+def test_every_model_of_every_provider_is_charged_as_genai_prices_works_it_out() -> None:
+    compared = 0
+    for provider in providers:
+        sync(provider.id, now=NOW)
+        again = sync(provider.id, now=NOW + timedelta(days=1))
+        assert (again.inserted, again.closed) == (0, 0), provider.id
+        for model in provider.models:
+            if not lists_of(model) or _charges_otherwise(model):
+                continue
+            for at in MOMENTS[2::3]:
+                for tokens in USAGES[4::5]:
+                    usage = dict(zip(COUNTS, tokens, strict=True))
+                    theirs = model.calc_price(Usage(**usage), provider, genai_request_timestamp=at)
+                    micros = (theirs.total_price * 1_000_000).quantize(Decimal(1), ROUND_HALF_UP)
+                    price = lookup.price_id(provider.id, model.id, at, tokens[0])
+                    assert lookup.cost_micros(price, 0, **usage) == micros, f"{model.id} at {at}: {usage}"
+                    compared += 1
+    assert compared > 8_000
 
 
 def _charges_otherwise(model: ModelInfo) -> bool:
@@ -300,6 +322,23 @@ def test_hours_of_the_day_hold_in_utc_whatever_the_clause_was_written_in(offers:
     sync("acme", now=NOW)
     found = [amount(NOW.replace(hour=hour, minute=59)) for hour in (22, 23, 0, 1)]
     assert found == [1, 3, 3, 1]
+
+
+def test_two_syncs_at_once_insert_once(transactional_db: None, offers: list[Provider]) -> None:
+    offer(offers, (None, "3"), (on("2026-01-01"), "2"))
+
+    def one(_: int) -> int:
+        try:
+            return sync("acme", now=NOW).inserted
+        finally:
+            connection.close()
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(one, range(4))) == [0, 0, 0, 2]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE lockstep_llm_price")
 
 
 @pytest.mark.django_db

@@ -36,11 +36,12 @@ def set_price(
 ) -> Price:
     """Record a price; the open row of the same source that it replaces ends where this one begins.
 
-    Amounts are per million tokens. A row with ``min_input_tokens`` is a tier of the price that is there; one
-    without replaces the whole price, tiers included.
+    Amounts are per million tokens. A row with ``min_input_tokens`` is a tier of the price that is there, in its
+    currency; one without replaces the whole price, tiers included.
 
     Raises:
-        PriceError: a figure is negative, too large, too fine, or the currency is no three capital letters.
+        PriceError: a figure is negative, too large, too fine, the currency is no three capital letters, or the
+            price that a tier belongs to is not there.
     """
     amounts = {
         "input": input, "output": output, "cache_read": cache_read, "cache_write": cache_write,
@@ -57,6 +58,11 @@ def set_price(
     prices = Price.objects.using(using)
     same = prices.filter(provider=provider, model=priced_as(provider, model), source=source)
     if min_input_tokens:
+        if not same.at(since).filter(min_input_tokens=0, currency=currency).exists():
+            raise PriceError(
+                f"A tier belongs to a price: first record what {provider}:{model} costs below it "
+                f"in {currency}, from {since:%Y-%m-%d} or before, without a smallest input."
+            )
         same = same.filter(min_input_tokens=min_input_tokens)
     with transaction.atomic(using):
         same.filter(valid_from__lte=since).close(since)

@@ -1,4 +1,4 @@
-"""The three SQL functions of ``lockstep.llm.sql.money``, from Python."""
+"""The four SQL functions of ``lockstep.llm.sql.money``, from Python."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-__all__ = ["cost_micros", "price_id", "rate_id"]
+__all__ = ["bound_micros", "cost_micros", "price_id", "rate_id"]
 
 
 def price_id(
@@ -38,6 +38,21 @@ def cost_micros(
     """
     tokens = (input_tokens, output_tokens, cache_read_tokens, cache_write_tokens)
     return _call(using, "lockstep_llm_cost_v1(%s, %s, %s, %s, %s, %s)", price, rate, *tokens)
+
+
+def bound_micros(
+    price: int | None,
+    rate: int | None,
+    at: datetime,
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    using: str = DEFAULT_DB_ALIAS,
+) -> int | None:
+    """What a call with at most so many tokens costs at most, in millionths; None when price or rate is unknown."""
+    return _call(
+        using, "lockstep_llm_bound_v1(%s, %s, %s, %s, %s)", price, rate, at, input_tokens, output_tokens
+    )
 
 
 def _call(using: str, function: str, *arguments: Any) -> int | None:

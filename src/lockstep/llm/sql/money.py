@@ -1,4 +1,4 @@
-"""What the database knows about money: rows that cannot be rewritten, and three functions that settle a call.
+"""What the database knows about money: rows that cannot be rewritten, and four functions that charge a call.
 
 The functions are called from ``lockstep_llm_begin_v1`` and ``lockstep_llm_end_v1`` and may be called by anyone:
 a figure of the ledger is ``lockstep_llm_cost_v1`` of the row's own columns, today as in ten years. They are plpgsql
@@ -120,13 +120,47 @@ BEGIN
 END $body$
 """
 
-CREATE = (_PRICE_GUARD, _RATE_GUARD, *_GUARDS, _PRICE, _RATE, _COST)
+# What a call may cost at most. Its input may turn out smaller than its bound and fall into a tier that is dearer a
+# token; all of it may be read from a cache or written to one; the hour may change. So every row of the same source
+# that the call could end in is tried, with all input at its dearest.
+_BOUND = """
+CREATE FUNCTION lockstep_llm_bound_v1(price_id bigint, rate_id bigint, at timestamptz, input int, output int)
+RETURNS bigint LANGUAGE plpgsql STABLE PARALLEL SAFE AS $body$
+DECLARE
+    chosen lockstep_llm_price%ROWTYPE;
+    factor numeric := 1;
+    most numeric;
+BEGIN
+    SELECT * INTO chosen FROM lockstep_llm_price AS known WHERE known.id = $1;
+    IF chosen.id IS NULL OR $2 IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF $2 <> 0 THEN
+        SELECT rate.rate INTO factor
+        FROM lockstep_llm_rate AS rate WHERE rate.id = $2 AND rate.base = chosen.currency;
+        IF factor IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+    SELECT max(coalesce($4, 0) * greatest(price.input, price.cache_read, price.cache_write)
+        + coalesce($5, 0) * price.output + 1000000 * price.per_request) INTO most
+    FROM lockstep_llm_price AS price
+    WHERE price.provider = chosen.provider AND price.model = chosen.model AND price.source = chosen.source
+        AND price.currency = chosen.currency AND price.min_input_tokens <= coalesce($4, 0)
+        AND (price.id = chosen.id
+            OR (price.valid_from <= $3 AND (price.valid_to IS NULL OR price.valid_to > $3)));
+    RETURN least(9223372036854775807, round(factor * most))::bigint;
+END $body$
+"""
+
+CREATE = (_PRICE_GUARD, _RATE_GUARD, *_GUARDS, _PRICE, _RATE, _COST, _BOUND)
 
 DROP = (
     "DROP TRIGGER IF EXISTS lockstep_llm_price_kept ON lockstep_llm_price",
     "DROP TRIGGER IF EXISTS lockstep_llm_price_whole ON lockstep_llm_price",
     "DROP TRIGGER IF EXISTS lockstep_llm_rate_kept ON lockstep_llm_rate",
     "DROP TRIGGER IF EXISTS lockstep_llm_rate_whole ON lockstep_llm_rate",
+    "DROP FUNCTION IF EXISTS lockstep_llm_bound_v1(bigint, bigint, timestamptz, int, int)",
     "DROP FUNCTION IF EXISTS lockstep_llm_cost_v1(bigint, bigint, int, int, int, int)",
     "DROP FUNCTION IF EXISTS lockstep_llm_rate_v1(text, text, timestamptz)",
     "DROP FUNCTION IF EXISTS lockstep_llm_price_v1(text, text, timestamptz, int)",
