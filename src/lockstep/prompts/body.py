@@ -26,6 +26,11 @@ class Message:
     role: str
     text: str
 
+    @property
+    def pieces(self) -> tuple[tuple[bool, str], ...]:
+        """``(is a variable, text or name)`` in order."""
+        return templates.parse(self.text)
+
 
 @dataclass(frozen=True)
 class Body:

@@ -89,6 +89,9 @@ class PromptVersion(models.Model):
     parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    #: The decision that counts; set by who shows many versions.
+    verdict: GateDecision | None = None
+
     objects = PromptVersionQuerySet.as_manager()
 
     class Meta:

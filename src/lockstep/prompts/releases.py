@@ -12,7 +12,7 @@ from lockstep.prompts.conf import settings
 from lockstep.prompts.exceptions import NoPrompt, ReleaseRefused
 from lockstep.prompts.models import GateDecision, Prompt, PromptVersion, Release
 
-__all__ = ["live", "override_gate", "release", "roll_back"]
+__all__ = ["before", "live", "override_gate", "release", "roll_back"]
 
 
 def live(prompt: str, environment: str | None = None) -> Release | None:
@@ -83,7 +83,7 @@ def roll_back(
         .filter(prompt_id=prompt, environment=where)
         .order_by("-number")
     )
-    source = history.filter(number=to).first() if to is not None else _before(list(history))
+    source = history.filter(number=to).first() if to is not None else before(list(history))
     if source is None:
         wanted = f"release {to}" if to is not None else "earlier release"
         raise ReleaseRefused(f"{prompt} has no {wanted} in {where} to go back to.", prompt=prompt)
@@ -112,7 +112,7 @@ def override_gate(version: PromptVersion, *, by: str, reason: str) -> GateDecisi
     )
 
 
-def _before(history: list[Release]) -> Release | None:
+def before(history: list[Release]) -> Release | None:
     """The newest with another split than the live one, not counting what roll-backs left behind."""
     if not history:
         return None
