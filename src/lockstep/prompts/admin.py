@@ -97,7 +97,7 @@ class PromptAdmin(PromptModelAdmin):
     # --- pages ------------------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        pages = {
+        pages: dict[str, tuple[str, Any]] = {
             "<path:object_id>/policy/": ("policy", super().change_view),
             "<path:object_id>/version/<str:key>/": ("version", self.version_view),
             "<path:object_id>/diff/": ("diff", self.diff_view),
@@ -176,7 +176,7 @@ class PromptAdmin(PromptModelAdmin):
         self._demand(request, "release")
         live = self._releases(prompt).first()
         versions = list(prompt.versions.defer("canonical", "body")[:OFFERED])
-        options = {"form_kwargs": {"choices": choices_of(versions)}, "prefix": "arms"}
+        options: dict[str, Any] = {"form_kwargs": {"choices": choices_of(versions)}, "prefix": "arms"}
         if request.method == "POST":
             form, arms = ReleaseForm(request.POST), ArmFormSet(request.POST, **options)
             if (
@@ -315,7 +315,7 @@ class PromptAdmin(PromptModelAdmin):
     def _decisions(self, versions: list[PromptVersion]) -> dict[int, GateDecision]:
         """The verdict that counts of each version."""
         rows = GateDecision.objects.filter(version__in=[row.pk for row in versions])
-        return {row.version_id: row for row in rows.order_by("version", "-id").distinct("version")}
+        return {row.version_id: row for row in rows.order_by("version_id", "-id").distinct("version_id")}
 
     # --- parts ------------------------------------------------------------------------------------
 
@@ -365,7 +365,7 @@ class PromptAdmin(PromptModelAdmin):
             "may": self.may(request),
             "media": self.media,
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, f"lockstep/prompts/{name}.html", common | context)
 
 

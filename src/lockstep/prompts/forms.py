@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 
@@ -82,7 +82,10 @@ class BaseArmFormSet(FormSet):
         return [Arm(row["name"], row["version"], row["weight"], row["model"]) for row in chosen]
 
 
-ArmFormSet = forms.formset_factory(ArmForm, BaseArmFormSet, extra=2, max_num=MAX_ARMS, absolute_max=MAX_ARMS)
+ArmFormSet = cast(
+    type[BaseArmFormSet],
+    forms.formset_factory(ArmForm, BaseArmFormSet, extra=2, max_num=MAX_ARMS, absolute_max=MAX_ARMS),
+)
 
 
 class VersionForm(forms.Form):
