@@ -39,8 +39,7 @@ NEW = '+++\nvariables = ["question"]\n+++\n# system\n\n\n# user\n{question}\n'
 
 @admin.register(Prompt)
 class PromptAdmin(PromptModelAdmin):
-    list_display = ["name", "traffic", "last_release", "version_count", "release_policy"]
-    list_filter = ["release_policy"]
+    list_display = ["name", "traffic", "last_release", "version_count", "policy"]
     search_fields = ["name"]
     fields = ["name", "release_policy"]
     readonly_fields = ["name"]
@@ -80,6 +79,10 @@ class PromptAdmin(PromptModelAdmin):
     @admin.display(description="Versions", ordering="versions_made")
     def version_count(self, prompt: Any) -> int:
         return prompt.versions_made or 0
+
+    @admin.display(description="Policy", ordering="release_policy")
+    def policy(self, prompt: Prompt) -> str:
+        return prompt.release_policy
 
     # --- who may what -----------------------------------------------------------------------------
 
