@@ -78,7 +78,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def do_sync(self, *, author: str, **_: Any) -> None:
-        for version, new in sync(author or getpass.getuser()):
+        for version, new in sync(author or _user()):
             self.stdout.write(f"{version.prompt_id}  {version.short}  {'new' if new else 'known'}")
 
     def do_check(self, **_: Any) -> None:
@@ -105,12 +105,12 @@ class Command(BaseCommand):
             name: options[name]
             for name in ("reason", "ticket", "environment", "override_by", "override_reason")
         }
-        row = releases.release(prompt, arms, actor=actor or getpass.getuser(), **why)
+        row = releases.release(prompt, arms, actor=actor or _user(), **why)
         self._say(row)
 
     def do_roll_back(self, *, prompt: str, to: int | None, actor: str, **options: Any) -> None:
         why = {name: options[name] for name in ("reason", "ticket", "environment")}
-        self._say(releases.roll_back(prompt, to=to, actor=actor or getpass.getuser(), **why))
+        self._say(releases.roll_back(prompt, to=to, actor=actor or _user(), **why))
 
     def do_in_production(
         self, *, at: datetime | None, attest: bool, days: float, environment: str | None, **options: Any
@@ -167,6 +167,14 @@ def _sentence(stranger: Stranger) -> str:
         f"stranger: {stranger.prompt} {stranger.version or 'without a version'}, {stranger.calls} calls,"
         f" {stranger.first_at:%Y-%m-%d %H:%M:%S} to {stranger.last_at:%Y-%m-%d %H:%M:%S %Z}"
     )
+
+
+def _user() -> str:
+    """The user of this machine; empty where it has no name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 def _arm(text: str, prompt: str, default_name: str) -> Arm:
