@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -29,15 +29,15 @@ def asked(**changes: Any) -> Asked:
     return replace(plain, **changes)
 
 
-def told(id: str, **changes: Any) -> Told:
-    return replace(Told(id, "ok", "usage", USAGE, latency_ms=12, response_model="m-1"), **changes)
+def told(call: str, **changes: Any) -> Told:
+    return replace(Told(call, "ok", "usage", USAGE, latency_ms=12, response_model="m-1"), **changes)
 
 
 @pytest.fixture
 def prices() -> None:
     Price.objects.create(
         provider="openai", model="m", source="contract", currency="USD", input=Decimal(2), output=Decimal(8),
-        cache_read=Decimal("0.5"), cache_write=Decimal(3), valid_from=datetime(2026, 1, 1, tzinfo=timezone.get_default_timezone()),
+        cache_read=Decimal("0.5"), cache_write=Decimal(3), valid_from=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
     Rate.objects.create(base="USD", quote="GBP", rate=Decimal("0.8"), on_date="2026-01-01", source="test")
 
@@ -54,7 +54,13 @@ def test_a_call_is_one_row_from_reservation_to_settlement(prices: None) -> None:
     row.refresh_from_db()
     assert (row.state, row.outcome, row.usage_source, row.currency) == ("settled", "ok", "provider", "GBP")
     assert (row.input_tokens, row.output_tokens, row.cache_read_tokens) == (1_000, 500, 400)
-    assert (row.cohort, row.tenant, row.user_key, row.run, row.node) == ("trial", "acme", "abc", "r1", "draft")
+    assert (row.cohort, row.tenant, row.user_key, row.run, row.node) == (
+        "trial",
+        "acme",
+        "abc",
+        "r1",
+        "draft",
+    )
     assert str(row.id) == call.id
     assert row.settled_at >= row.at
 
@@ -109,7 +115,12 @@ def test_a_feature_that_is_switched_off_is_refused_and_the_refusal_is_a_row() ->
     call = asked()
     assert begin(call).refused == "feature_off"
     row = Call.objects.get()
-    assert (row.state, row.outcome, row.error_type, row.cost_micros) == ("refused", "refused", "feature_off", 0)
+    assert (row.state, row.outcome, row.error_type, row.cost_micros) == (
+        "refused",
+        "refused",
+        "feature_off",
+        0,
+    )
     assert begin(call).refused == "feature_off"
     assert not Call.objects.made().exists()
 

@@ -25,8 +25,9 @@ class LlmSettings:
     """How models are reached, and how their calls are recorded."""
 
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=_default_providers)
-    """Shaped like ``CACHES``: alias -> ``{"BACKEND": dotted path, "OPTIONS": {...}, "DATA_CLASS": "personal"}``. A model
-    is written ``alias:name``. DATA_CLASS is the most sensitive data that may go there; without one all may."""
+    """Shaped like ``CACHES``: alias -> ``{"BACKEND": dotted path, "OPTIONS": {...}, "DATA_CLASS": "personal"}``.
+    A model is written ``alias:name``. DATA_CLASS is the most sensitive data that may go there; without one
+    all may."""
     database: str = "default"
     """Alias of the database that holds the ledger; it is written on a connection of its own."""
     pooler: str = "session"

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 from typing import Any
+from weakref import WeakValueDictionary
 
 import psycopg
 from django.db import connections, transaction
+from django.db.backends.signals import connection_created
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from lockstep.core.testruns import under_test_runner
 from lockstep.llm.conf import settings
 from lockstep.llm.exceptions import LedgerError
 
@@ -26,6 +28,7 @@ MOST = 2
 WAIT_S = 10.0
 """Longest wait for one of them."""
 
+_main_threads: WeakValueDictionary[str, Any] = WeakValueDictionary()
 _pools: dict[tuple[int, str], ConnectionPool] = {}
 _lock = threading.Lock()
 
@@ -40,7 +43,7 @@ def query(statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
     """
     alias = settings().database
     try:
-        if under_test():
+        if under_test_runner():
             return _in_savepoint(alias, statement, params)
         try:
             return _apart(alias, statement, params)
@@ -50,12 +53,6 @@ def query(statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
         raise LedgerError(
             f"The ledger on the database {alias!r} cannot be written ({type(error).__name__}), so nothing was sent."
         ) from error
-
-
-def under_test() -> bool:
-    """Whether a test runner of Django's has set this process up."""
-    utils = sys.modules.get("django.test.utils")
-    return utils is not None and hasattr(utils._TestState, "saved_data")
 
 
 def close() -> None:
@@ -68,17 +65,36 @@ def close() -> None:
 
 def _apart(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
     with _pool(alias).connection() as connection:
-        row = connection.execute(statement, params).fetchone()
-    assert row is not None
-    return row
+        return _fetched(connection.execute(statement, params).fetchone())
 
 
 def _in_savepoint(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
+    """On the caller's connection. A thread without one borrows the main thread's while a test holds it in a
+    transaction, and else opens one for this statement: it would be in the way of the test database's end."""
     connection = connections[alias]
+    if connection.connection is None and threading.current_thread() is not threading.main_thread():
+        main = _main_threads.get(alias)
+        if main is None or not main.in_atomic_block:
+            with _lock, psycopg.connect(**_parameters(alias)) as own:
+                return _fetched(own.execute(statement, params).fetchone())
+        with _lock:
+            return _fetched(main.connection.execute(statement, params).fetchone())
     with transaction.atomic(using=alias), connection.cursor() as cursor:
         cursor.execute(statement, params)
-        row: tuple[Any, ...] = cursor.fetchone()
-    return row
+        return _fetched(cursor.fetchone())
+
+
+def _remember(*, connection: Any, **_: Any) -> None:
+    if threading.current_thread() is threading.main_thread():
+        _main_threads[connection.alias] = connection
+
+
+connection_created.connect(_remember, dispatch_uid="lockstep_llm.connection")
+
+
+def _fetched(row: Any) -> tuple[Any, ...]:
+    found: tuple[Any, ...] = row
+    return found
 
 
 def _pool(alias: str) -> ConnectionPool:
@@ -94,19 +110,25 @@ def _pool(alias: str) -> ConnectionPool:
 
 
 def _opened(alias: str) -> ConnectionPool:
-    wrapper = connections[alias]
-    given = wrapper.get_connection_params()
-    for name in ("cursor_factory", "context"):
-        given.pop(name, None)
-    prepare = None if settings().pooler == "transaction" else 1
     return ConnectionPool(
-        kwargs={**given, "autocommit": True, "prepare_threshold": prepare},
+        kwargs=_parameters(alias),
         min_size=1,
         max_size=MOST,
         timeout=WAIT_S,
         name="lockstep-ledger",
         open=True,
     )
+
+
+def _parameters(alias: str) -> dict[str, Any]:
+    given = connections[alias].get_connection_params()
+    for name in ("cursor_factory", "context"):
+        given.pop(name, None)
+    return {
+        **given,
+        "autocommit": True,
+        "prepare_threshold": None if settings().pooler == "transaction" else 1,
+    }
 
 
 atexit.register(close)

@@ -51,6 +51,7 @@ DECLARE
     bound bigint;
     refusal text;
     done jsonb;
+    moment timestamptz := clock_timestamp();
 BEGIN
     PERFORM set_config('lock_timeout', '5s', true);
     SELECT * INTO a FROM jsonb_to_record(asked) AS x ({_FIELDS});
@@ -90,10 +91,9 @@ BEGIN
         END IF;
     END IF;
 
-    price := lockstep_llm_price_v1(a.provider, a.priced_as, now(), a.bound_input);
-    SELECT lockstep_llm_rate_v1(p.currency, a.currency, now()) INTO rate FROM lockstep_llm_price p WHERE p.id = price;
-    bound := greatest(lockstep_llm_cost_v1(price, rate, a.bound_input, a.bound_output, 0, 0),
-        lockstep_llm_cost_v1(price, rate, a.bound_input, a.bound_output, 0, a.bound_input));
+    price := lockstep_llm_price_v1(a.provider, a.priced_as, moment, a.bound_input);
+    SELECT lockstep_llm_rate_v1(p.currency, a.currency, moment) INTO rate FROM lockstep_llm_price p WHERE p.id = price;
+    bound := lockstep_llm_bound_v1(price, rate, moment, a.bound_input, a.bound_output);
     IF refusal IS NULL THEN
         held := lockstep_llm_reserve_v1(a.id, asked, bound);
         refusal := held ->> 'refused';
@@ -103,7 +103,7 @@ BEGIN
         release_id, provider, endpoint, request_model, response_model, invocation, attempt, run, node, trace_id, state,
         outcome, error_type, finish_reason, usage_source, bound_input, bound_output, price_id, rate_id, currency,
         bound_micros, cost_micros, tools, expires_at, settled_at, result)
-    VALUES (a.id, clock_timestamp(), a.operation, coalesce(a.feature, ''), coalesce(a.cohort, ''),
+    VALUES (a.id, moment, a.operation, coalesce(a.feature, ''), coalesce(a.cohort, ''),
         coalesce(a.tenant, ''), coalesce(a.user_key, ''), coalesce(a.prompt, ''), coalesce(a.prompt_version, ''),
         coalesce(a.arm, ''), a.release_id, a.provider, coalesce(a.endpoint, ''), a.model, '', a.invocation, a.attempt,
         coalesce(a.run, ''), coalesce(a.node, ''), coalesce(a.trace_id, ''),
@@ -111,8 +111,8 @@ BEGIN
         CASE WHEN refusal IS NULL THEN '' ELSE 'refused' END, coalesce(refusal, ''), '',
         CASE WHEN refusal IS NULL THEN '' ELSE 'none' END, a.bound_input, a.bound_output, price, rate, a.currency,
         bound, CASE WHEN refusal IS NULL THEN NULL ELSE 0 END, '[]',
-        CASE WHEN refusal IS NULL THEN clock_timestamp() + make_interval(secs => a.lapse_after_s) END,
-        CASE WHEN refusal IS NULL THEN NULL ELSE clock_timestamp() END, '');
+        CASE WHEN refusal IS NULL THEN moment + make_interval(secs => a.lapse_after_s) END,
+        CASE WHEN refusal IS NULL THEN NULL ELSE moment END, '');
 
     -- what became of the tools that an earlier answer wanted called
     FOR done IN SELECT * FROM jsonb_array_elements(coalesce(a.tools_done, '[]')) LOOP

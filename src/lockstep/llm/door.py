@@ -1,0 +1,272 @@
+"""One call: its attempts, each a row that is begun before the request leaves and ended when it came back.
+
+Nothing here waits or sends; the synchronous and the asynchronous shells in ``metering`` do.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.utils.crypto import salted_hmac
+from django.utils.module_loading import import_string
+
+from lockstep.core import context
+from lockstep.core.features import DATA_CLASSES, FeatureSpec
+from lockstep.llm import ledger
+from lockstep.llm.conf import settings
+from lockstep.llm.exceptions import (
+    CallRefused,
+    DataClassRefused,
+    EndpointRefused,
+    FeatureOff,
+    LedgerError,
+    NoRelease,
+    ProviderBadAnswer,
+)
+from lockstep.llm.ledger import Asked, Begun, Told
+from lockstep.llm.retries import failure, pause_s
+from lockstep.llm.usage import Seen, usage_of
+
+__all__ = ["Attempts", "Route", "Trip", "refusal"]
+
+logger = logging.getLogger("lockstep.llm")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a call goes, and for what."""
+
+    provider: str
+    """Alias."""
+    model: str
+    endpoint: str
+    priced_as: str
+    feature: FeatureSpec | None = None
+    data_class: str | None = None
+    """The most sensitive data that the provider may see; None: all."""
+
+
+def refusal(route: Route) -> str | None:
+    """Why the feature may not go there; None: it may."""
+    spec = route.feature
+    if spec is None:
+        return None
+    if spec.endpoints and not any(_within(route.endpoint, allowed) for allowed in spec.endpoints):
+        return EndpointRefused.reason
+    if route.data_class is not None and DATA_CLASSES.index(spec.data_class) > DATA_CLASSES.index(
+        route.data_class
+    ):
+        return DataClassRefused.reason
+    return None
+
+
+def _within(endpoint: str, allowed: str) -> bool:
+    """Whole path segments: ``https://a/v1`` allows ``https://a/v1/x`` and not ``https://a/v10`` or ``https://a.evil``."""
+    allowed = allowed.rstrip("/")
+    return endpoint.rstrip("/") == allowed or endpoint.startswith(f"{allowed}/")
+
+
+@dataclass(slots=True)
+class Trip:
+    """One attempt under way."""
+
+    asked: Asked
+    begun: Begun
+    started: float
+    seen: Seen
+    first_ms: int | None = None
+
+    def elapsed_ms(self) -> int:
+        return round((time.perf_counter() - self.started) * 1000)
+
+    def add(self, message: Any, said: Mapping[str, Any]) -> None:
+        if self.first_ms is None:
+            self.first_ms = self.elapsed_ms()
+        self.seen.add(message, said)
+
+
+class Attempts:
+    """The attempts of one call.
+
+    Args:
+        route: where it goes.
+        bound_input, bound_output: tokens at most.
+        prompt: facts of ``Asked`` about the prompt, its version, or what stands in for one.
+        tools_done: see ``usage.tools_done``.
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        bound_input: int,
+        bound_output: int,
+        prompt: Mapping[str, Any] | None = None,
+        tools_done: Sequence[dict[str, Any]] = (),
+    ) -> None:
+        self.route = route
+        self.prompt = dict(prompt or {})
+        self.cost_micros: int | None = None
+        self.id = ledger.new_id()
+        self._count = 0
+        self._ready: Trip | None = None
+        self._plain = Asked(
+            id=self.id, invocation=self.id, attempt=1, operation="chat", provider=route.provider, model=route.model,
+            priced_as=route.priced_as, endpoint=route.endpoint, bound_input=bound_input, bound_output=bound_output,
+            tools_done=tools_done, refused=refusal(route), **subject(route),
+        )  # fmt: skip
+
+    def begin(self) -> Trip:
+        """The next attempt: one round trip.
+
+        Raises:
+            CallRefused: it may not go out.
+            LedgerError: the ledger cannot be written.
+        """
+        if self._ready:
+            trip, self._ready = self._ready, None
+            trip.started = time.perf_counter()
+            return trip
+        self._count += 1
+        if self._count > 1:
+            self.id = ledger.new_id()
+        asked = replace(self._plain, id=self.id, attempt=self._count, **self.prompt)
+        begun = ledger.begin(asked)
+        if begun.refused:
+            raise _refused(begun, asked)
+        return Trip(asked, begun, time.perf_counter(), Seen())
+
+    def open(self) -> Trip:
+        """Begin the first attempt ahead of its request, to learn which version of the prompt is live."""
+        self._ready = trip = self.begin()
+        self.prompt = {
+            "prompt": trip.asked.prompt,
+            "prompt_version": trip.begun.prompt_version,
+            "arm": trip.begun.arm,
+            "release_id": trip.begun.release_id,
+        }
+        return trip
+
+    def reroute(self, route: Route) -> None:
+        """Send it elsewhere than was asked for: the release names another model.
+
+        Raises:
+            CallRefused: the feature may not go there.
+        """
+        self.route = route
+        self._plain = replace(
+            self._plain,
+            provider=route.provider,
+            model=route.model,
+            priced_as=route.priced_as,
+            endpoint=route.endpoint,
+        )
+        reason = refusal(route)
+        if reason and self._ready:
+            trip, self._ready = self._ready, None
+            self._end(trip, Told(trip.asked.id, "refused", "none", error_type=reason))
+            raise _refused(replace(trip.begun, refused=reason), trip.asked)
+
+    def abandon(self, error: BaseException) -> None:
+        """Nothing was sent after all."""
+        if self._ready:
+            trip, self._ready = self._ready, None
+            self._end(trip, Told(trip.asked.id, "error", "none", error_type=type(error).__name__))
+
+    def answered(self, trip: Trip) -> None:
+        """The answer is whole."""
+        usage = usage_of(trip.seen.usage)
+        self._end(trip, self._told(trip, "ok", "usage" if usage else "bound"))
+
+    def cancelled(self, trip: Trip) -> None:
+        """The caller stopped listening: what came until then is paid for."""
+        self._end(trip, self._told(trip, "cancelled", "bound", error_type="Closed"))
+
+    def failed(self, trip: Trip, error: BaseException) -> float | None:
+        """Note the error. Returns: seconds until the next attempt, or None when there is none."""
+        if not isinstance(error, Exception):  # a cancelled task, Ctrl-C
+            self._end(trip, self._told(trip, "cancelled", "bound", error_type=type(error).__name__))
+            return None
+        found = failure(error)
+        charge = "bound" if trip.seen.pieces else found.charge
+        name = f"{found.status}" if found.status else type(error).__name__
+        self._end(trip, self._told(trip, "error", charge, error_type=name))
+        last = trip.asked.attempt >= settings().attempts or trip.seen.pieces
+        return None if last or not found.retryable else pause_s(trip.asked.attempt, found)
+
+    def cut(self, trip: Trip) -> ProviderBadAnswer:
+        """A stream ended without saying so. Returns the error to raise."""
+        self._end(trip, self._told(trip, "error", "bound", error_type="StreamCut"))
+        return ProviderBadAnswer(
+            f"{self.route.endpoint or self.route.provider} broke its answer off in the middle.", call=self.id
+        )
+
+    def _told(self, trip: Trip, outcome: str, charge: str, *, error_type: str = "") -> Told:
+        seen = trip.seen
+        return Told(
+            trip.asked.id, outcome, charge, usage_of(seen.usage), error_type, seen.finish_reason[:50],
+            seen.model[:200], trip.elapsed_ms(), trip.first_ms, seen.tool_rows(), self.route.provider,
+            self.route.model, self.route.priced_as, self.route.endpoint,
+        )  # fmt: skip
+
+    def _end(self, trip: Trip, told: Told) -> None:
+        """An answer is not withheld because the ledger fails now: the row lapses at its bound."""
+        try:
+            self.cost_micros = ledger.end(told, trip.asked)
+        except LedgerError as error:
+            logger.error(
+                "Call %s came back and could not be settled: %s It will lapse at its bound.", told.id, error
+            )
+
+
+def subject(route: Route) -> dict[str, Any]:
+    """Who and what the call is for, without naming anybody."""
+    now = context.current()
+    key = user_key(now.user)
+    feature = route.feature.name if route.feature else now.feature or ""
+    return {
+        "feature": feature,
+        "cohort": (now.cohort or _cohort(now.user))[:100],
+        "tenant": (now.tenant or "")[:100],
+        "user_key": key,
+        "unit": key,
+        "run": (now.run or "")[:64],
+        "node": (now.node or "")[:200],
+    }
+
+
+def user_key(user: Any) -> str:
+    """Pseudonym of a person: the same for the same person, nothing without this installation's secret."""
+    pk = getattr(user, "pk", user)
+    return (
+        "" if pk is None else salted_hmac("lockstep.llm.user", str(pk), algorithm="sha256").hexdigest()[:32]
+    )
+
+
+def _cohort(user: Any) -> str:
+    path = settings().cohort
+    choose: Callable[[Any], str | None] | None = import_string(path) if path and user is not None else None
+    return (choose(user) or "") if choose else ""
+
+
+REFUSALS: dict[str, type[CallRefused]] = {
+    kind.reason: kind for kind in (FeatureOff, EndpointRefused, DataClassRefused, NoRelease)
+}
+
+
+def _refused(begun: Begun, asked: Asked) -> CallRefused:
+    kind = REFUSALS.get(begun.refused or "", CallRefused)
+    about = {
+        FeatureOff: f"The feature {asked.feature!r} is switched off in the admin.",
+        EndpointRefused: f"The feature {asked.feature!r} may not call {asked.endpoint or asked.provider!r}: its"
+        " declaration names other endpoints.",
+        DataClassRefused: f"The feature {asked.feature!r} holds more sensitive data than the provider"
+        f" {asked.provider!r} may see.",
+        NoRelease: f"The prompt {asked.prompt!r} has no release: run manage.py lockstep_prompts sync, or release one.",
+    }.get(kind, f"The call was refused: {begun.refused}.")
+    facts = {"reason": begun.refused, "call": asked.id, "retry_after_s": begun.retry_after_s}
+    return kind(about, **facts)

@@ -1,0 +1,245 @@
+"""Chat models of LangChain that cannot be used without the ledger.
+
+``metered(ChatOpenAI)`` is a subclass, so the meter stays whatever LangChain makes of the model: ``bind_tools``,
+structured output, agents, event streams. A request inside a request, as when a model streams to answer at once, is
+one request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import sync_to_async
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import PrivateAttr
+
+from lockstep.core.testruns import under_test_runner
+from lockstep.llm.conf import settings
+from lockstep.llm.door import Attempts, Route, Trip
+from lockstep.llm.usage import MARK, bound_of, tools_done
+
+__all__ = ["Metered", "apart", "metered", "opened"]
+
+_inside: ContextVar[bool] = ContextVar("lockstep_llm_inside", default=False)
+_opened: ContextVar[Attempts | None] = ContextVar("lockstep_llm_opened", default=None)
+
+
+@contextmanager
+def opened(attempts: Attempts) -> Iterator[None]:
+    """The next request in this block belongs to a call that was begun already."""
+    token = _opened.set(attempts)
+    try:
+        yield
+    finally:
+        _opened.reset(token)
+
+
+@contextmanager
+def _within() -> Iterator[None]:
+    token = _inside.set(True)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
+
+
+class Metered(BaseChatModel):
+    """Mixin over a chat model: every request is a row."""
+
+    _route: Route = PrivateAttr()
+    _siblings: WeakKeyDictionary[Any, Any] = PrivateAttr(default_factory=WeakKeyDictionary)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        if _inside.get():
+            return super()._generate(messages, stop, run_manager, **kwargs)  # type: ignore[safe-super]
+        attempts = self._attempts(messages, kwargs)
+        while True:
+            trip = attempts.begin()
+            try:
+                with _within():
+                    result = super()._generate(messages, stop, run_manager, **kwargs)  # type: ignore[safe-super]
+            except BaseException as error:
+                pause = attempts.failed(trip, error)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+            else:
+                attempts.answered(_marked(trip, result))
+                return result
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        if _inside.get():
+            return await super()._agenerate(messages, stop, run_manager, **kwargs)
+        attempts, model = self._attempts(messages, kwargs), await self._here()
+        while True:
+            trip = await apart(attempts.begin)
+            try:
+                with _within():
+                    result: ChatResult = await model._agenerate(messages, stop, run_manager, **kwargs)
+            except BaseException as error:
+                pause = await apart(attempts.failed, trip, error)
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                await apart(attempts.answered, _marked(trip, result))
+                return result
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        if _inside.get():
+            yield from super()._stream(messages, stop, run_manager, **kwargs)
+            return
+        attempts = self._attempts(messages, kwargs)
+        while True:
+            trip = attempts.begin()
+            pieces = super()._stream(messages, stop, run_manager, **kwargs)
+            try:
+                while True:
+                    with _within():
+                        piece = next(pieces, None)
+                    if piece is None:
+                        break
+                    yield _noted(trip, piece)
+            except GeneratorExit:
+                attempts.cancelled(trip)
+                raise
+            except BaseException as error:
+                pause = attempts.failed(trip, error)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+            else:
+                return _ended(attempts, trip)
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        if _inside.get():
+            async for piece in super()._astream(messages, stop, run_manager, **kwargs):
+                yield piece
+            return
+        attempts, model = self._attempts(messages, kwargs), await self._here()
+        while True:
+            trip = await apart(attempts.begin)
+            with _within():
+                pieces = aiter(model._astream(messages, stop, run_manager, **kwargs))
+            try:
+                while True:
+                    with _within():
+                        piece = await anext(pieces)
+                    yield _noted(trip, piece)
+            except StopAsyncIteration:
+                await apart(_ended, attempts, trip)
+                return
+            except GeneratorExit:
+                attempts.cancelled(trip)
+                raise
+            except BaseException as error:
+                pause = await apart(attempts.failed, trip, error)
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+
+    def _attempts(self, messages: list[BaseMessage], request: Mapping[str, Any]) -> Attempts:
+        ready = _opened.get()
+        if ready is not None:
+            _opened.set(None)
+            return ready
+        return Attempts(
+            self._route,
+            bound_input=bound_of(messages, request),
+            bound_output=self._most_output(request),
+            tools_done=tools_done(messages),
+        )
+
+    def _most_output(self, request: Mapping[str, Any]) -> int:
+        names = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+        set_here = next((request[name] for name in names if request.get(name)), None)
+        own = next((getattr(self, name, None) for name in names if getattr(self, name, None)), None)
+        return int(set_here or own or settings().max_output_tokens)
+
+    async def _here(self) -> Any:
+        """This model with clients of its own for the running event loop: a client of another loop fails after the
+        request was sent."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._siblings:
+            fresh = getattr(super(), "_for_loop", None)  # a provider's class says how to make clients anew
+            sibling = fresh() if fresh else self
+            keeper = _kept_open(getattr(sibling, "_close_loop", None))
+            self._siblings[loop] = sibling, keeper
+            await anext(keeper)
+        return self._siblings[loop][0]
+
+
+async def _kept_open(close: Any) -> AsyncIterator[None]:
+    """A loop that ends closes its generators, and this one the clients: no socket is left behind."""
+    try:
+        yield
+    finally:
+        if close:
+            await close()
+
+
+@cache
+def metered(model: type[BaseChatModel]) -> type[Metered]:
+    """The metered subclass of a chat model's class."""
+    return type(f"Metered{model.__name__}", (Metered, model), {"__module__": __name__})
+
+
+def _marked(trip: Trip, result: ChatResult) -> Trip:
+    """Take note of an answer, and leave the id of its row in it."""
+    first = result.generations[0]  # of several each repeats the usage of all
+    trip.add(first.message, {**(result.llm_output or {}), **(first.generation_info or {})})
+    for generation in result.generations:
+        if isinstance(generation.message, AIMessage):
+            generation.message.response_metadata[MARK] = trip.asked.id
+    return trip
+
+
+def _noted(trip: Trip, piece: ChatGenerationChunk) -> ChatGenerationChunk:
+    if not trip.seen.pieces:
+        piece.message.response_metadata[MARK] = trip.asked.id
+    trip.add(piece.message, piece.generation_info or {})
+    return piece
+
+
+def _ended(attempts: Attempts, trip: Trip) -> None:
+    if not trip.seen.finish_reason and trip.seen.usage is None:
+        raise attempts.cut(trip)
+    attempts.answered(trip)
+
+
+async def apart(call: Any, *args: Any) -> Any:
+    """The ledger's statements block: beside the event loop they hold nobody up."""
+    return await sync_to_async(call, thread_sensitive=under_test_runner())(*args)

@@ -1,0 +1,95 @@
+"""Providers by alias, and the metered models that they make."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Protocol
+
+from lockstep.core.backends import Backends
+from lockstep.core.conf import nearest
+from lockstep.core.features import FeatureSpec
+from lockstep.llm.conf import settings
+from lockstep.llm.door import Route
+from lockstep.llm.exceptions import ProviderMisconfigured
+from lockstep.llm.metering import Metered
+from lockstep.llm.money.prices import priced_as
+
+__all__ = ["Provider", "chat_model", "get_provider", "route"]
+
+
+class Provider(Protocol):
+    """Makes the chat models of one service. Built with OPTIONS as keyword arguments, once for the process."""
+
+    @property
+    def endpoint(self) -> str:
+        """Base URL that requests go to; empty for a model in this process."""
+
+    def chat(self, name: str, **parameters: Any) -> Metered:
+        """A metered chat model, without retries of its own, whose streams report their usage.
+
+        Args:
+            name: the provider's name of the model.
+            parameters: temperature, max_tokens … as the provider's LangChain class takes them.
+        """
+
+
+_providers: Backends[Provider] = Backends(
+    'LOCKSTEP["llm"]["providers"]',
+    lambda: settings().providers,
+    ProviderMisconfigured,
+    extras={
+        "langchain_anthropic": "anthropic", "anthropic": "anthropic", "langchain_openai": "llm",
+        "openai": "llm", "langchain_core": "llm",
+    },
+    keys=frozenset({"DATA_CLASS"}),
+)  # fmt: skip
+_lock = threading.Lock()
+
+
+def get_provider(alias: str) -> Provider:
+    """The provider of an alias.
+
+    Raises:
+        ProviderMisconfigured: the alias is unknown, or its entry cannot be used; the text says why.
+    """
+    return _providers.get(alias)
+
+
+def route(model: str, feature: FeatureSpec | None = None) -> Route:
+    """Where ``alias:name`` leads.
+
+    Raises:
+        ProviderMisconfigured: it is not written so, or names no provider of the settings.
+    """
+    if not model and feature:
+        raise ProviderMisconfigured(
+            f"The feature {feature.name!r} names no model: feature({feature.name!r}, model='openai:gpt-5-mini')."
+        )
+    alias, colon, name = model.partition(":")
+    if not colon or not alias or not name:
+        raise ProviderMisconfigured(
+            f"{model!r} is no model: write provider:name, for instance openai:gpt-5-mini."
+            f" Providers: {', '.join(sorted(settings().providers))}."
+        )
+    provider = get_provider(alias)
+    data_class = settings().providers[alias].get("DATA_CLASS")
+    if data_class is not None:
+        _check(alias, data_class)
+    return Route(alias, name, provider.endpoint, priced_as(alias, name), feature, data_class)
+
+
+def chat_model(there: Route, **parameters: Any) -> Metered:
+    """The metered model at the end of a route. With the same parameters it is the same one."""
+    model = get_provider(there.provider).chat(there.model, **parameters)
+    model._route = there
+    return model
+
+
+def _check(alias: str, data_class: str) -> None:
+    from lockstep.core.features import DATA_CLASSES
+
+    if data_class not in DATA_CLASSES:
+        raise ProviderMisconfigured(
+            f'LOCKSTEP["llm"]["providers"][{alias!r}]["DATA_CLASS"] is {data_class!r}.'
+            f" {nearest(str(data_class), set(DATA_CLASSES))}"
+        )
