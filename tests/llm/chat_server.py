@@ -113,8 +113,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
+        begun = {**base, "content": [], "usage": ANTHROPIC_USAGE | {"output_tokens": 1}}
         events = [
-            {"type": "message_start", "message": {**base, "content": [], "usage": ANTHROPIC_USAGE | {"output_tokens": 1}}},
+            {"type": "message_start", "message": begun},
             {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
             *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": f"{word} "}}
               for word in self.words().split()),

@@ -15,6 +15,7 @@ class LlmConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from lockstep.llm import connection  # noqa: F401 -- it listens for the connections of a test run
         from lockstep.llm.money import checks, guards
 
         register(checks.check_prices, "lockstep", Tags.database)

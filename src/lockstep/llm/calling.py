@@ -53,8 +53,9 @@ def begin(feature: FeatureSpec, asked: Any, model: str | None, parameters: Mappi
             bound_output=_most(parameters),
             tools_done=tools_done(messages),
         )
+        ready = chat_model(there)
         attempts.open()
-        return Calling(attempts, chat_model(there), messages, dict(parameters))
+        return Calling(attempts, ready, messages, dict(parameters))
     if not feature.prompt:
         raise PromptError(
             f"The feature {feature.name!r} names no prompt for these variables: feature({feature.name!r}, prompt=…),"

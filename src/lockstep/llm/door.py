@@ -193,7 +193,7 @@ class Attempts:
             return None
         found = failure(error)
         charge = "bound" if trip.seen.pieces else found.charge
-        name = f"{found.status}" if found.status else type(error).__name__
+        name = f"{found.status}" if (found.status or 0) >= 400 else type(error).__name__
         self._end(trip, self._told(trip, "error", charge, error_type=name))
         last = trip.asked.attempt >= settings().attempts or trip.seen.pieces
         return None if last or not found.retryable else pause_s(trip.asked.attempt, found)

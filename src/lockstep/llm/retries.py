@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -55,7 +55,7 @@ def failure(error: BaseException) -> Failure:
     status = _status(error)
     if status is not None:
         return _answered(status, error)
-    names = {cls.__name__ for cls in type(error).__mro__} | {type(error.__cause__).__name__}
+    names = {cls.__name__ for one in _chain(error) for cls in type(one).__mro__}
     if names & {"ConnectError", "ConnectTimeout", "ConnectionRefusedError", "UnsupportedProtocol"}:
         return Failure(ProviderUnavailable, None, True, "none")
     if names & {"APITimeoutError", "TimeoutException", "TimeoutError"}:
@@ -83,6 +83,14 @@ def _answered(status: int, error: BaseException) -> Failure:
     if status < 400:  # answered, but not with what was asked for
         return Failure(ProviderBadAnswer, status, False, "bound")
     return Failure(ProviderRefused, status, False, "none")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it came from: SDKs wrap what the network said."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__
 
 
 def _status(error: BaseException) -> int | None:
