@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
-from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -319,7 +318,7 @@ def test_lines_that_come_and_go_stand_alone() -> None:
 
 
 @pytest.mark.browser
-def test_a_person_releases_and_rolls_back_in_a_browser(page: Any, live_server: Any) -> None:
+def test_a_person_releases_and_rolls_back_in_a_browser(live_server: Any, page: Any) -> None:
     rows = [version(text=text) for text in ("Be brief. {question}", "Be kind. {question}")]
     release(NAME, rows[0].key, actor="bob", reason="first")
     User.objects.create_superuser("ann", password="secret")
@@ -337,4 +336,3 @@ def test_a_person_releases_and_rolls_back_in_a_browser(page: Any, live_server: A
     page.click("input[value='Roll back']")
     assert page.locator(".success").count() == 1
     assert live(NAME).split[0].version == rows[0].key  # type: ignore[union-attr]
-    call_command("lockstep_prompts", "in-production")

@@ -197,6 +197,16 @@ def test_a_disabled_guard_is_reported() -> None:
 
 
 @pytest.mark.django_db
+def test_an_environment_that_the_database_does_not_know_is_reported(settings: Any) -> None:
+    settings.LOCKSTEP = {"prompts": {"environment": "staging"}}
+    (message,) = check_drift(databases=["default"])
+    assert message.id == "lockstep_prompts.W003"
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lockstep.environment = 'staging'")
+    assert check_drift(databases=["default"]) == []
+
+
+@pytest.mark.django_db
 def test_the_checks_need_neither_another_database_nor_sound_settings(settings: Any) -> None:
     assert check_drift(databases=["another"]) == []
     settings.LOCKSTEP = {"prompts": {"unreleased": "perhaps"}}

@@ -32,7 +32,7 @@ def check_files(**_: Any) -> list[CheckMessage]:
 
 
 def check_drift(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
-    """W001 and W002: files and database disagree; the record can be changed."""
+    """W001 to W003: files and database disagree; the record can be changed; the environment is another."""
     try:
         using = settings().database
     except ImproperlyConfigured:
@@ -48,7 +48,7 @@ def check_drift(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
         ]
     except FileError:
         return []  # E001
-    return found + _check_guards(using)
+    return found + _check_guards(using) + _check_environment(using)
 
 
 def _check_guards(using: str) -> list[CheckMessage]:
@@ -68,3 +68,22 @@ def _check_guards(using: str) -> list[CheckMessage]:
             )
             for (table,) in cursor.fetchall()
         ]
+
+
+def _check_environment(using: str) -> list[CheckMessage]:
+    """The door's connection gets the releases of the environment that the database knows, not of the settings."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(nullif(current_setting('lockstep.environment', true), ''), 'production')"
+        )
+        (known,) = cursor.fetchone()
+    if known == settings().environment:
+        return []
+    return [
+        Caution(
+            f"The settings release to {settings().environment!r}, but calls get the releases of {known!r}.",
+            hint=f"As the role of this project: ALTER ROLE CURRENT_USER SET lockstep.environment ="
+            f" '{settings().environment}'; then reconnect.",
+            id="lockstep_prompts.W003",
+        )
+    ]

@@ -34,6 +34,7 @@ class Prompt(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
+        required_db_vendor = "postgresql"
         ordering = ["name"]
         permissions = [
             ("release_prompt", "Can release and roll back prompts"),
@@ -95,6 +96,7 @@ class PromptVersion(models.Model):
     objects = PromptVersionQuerySet.as_manager()
 
     class Meta:
+        required_db_vendor = "postgresql"
         ordering = ["-id"]
         constraints = [models.UniqueConstraint(fields=["prompt", "key"], name="lockstep_promptversion_once")]
 
@@ -138,6 +140,7 @@ class Release(models.Model):
     objects = ReleaseQuerySet.as_manager()
 
     class Meta:
+        required_db_vendor = "postgresql"
         ordering = ["prompt_id", "environment", "-number"]
         constraints = [
             models.UniqueConstraint(
@@ -175,6 +178,7 @@ class GateDecision(models.Model):
     at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
+        required_db_vendor = "postgresql"
         ordering = ["-id"]
 
     def __str__(self) -> str:

@@ -35,6 +35,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "required_db_vendor": "postgresql",
                 "ordering": ["name"],
                 "permissions": [
                     ("release_prompt", "Can release and roll back prompts"),
@@ -107,6 +108,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "required_db_vendor": "postgresql",
                 "ordering": ["-id"],
             },
         ),
@@ -144,6 +146,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "required_db_vendor": "postgresql",
                 "ordering": ["-id"],
             },
         ),
@@ -191,6 +194,7 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "required_db_vendor": "postgresql",
                 "ordering": ["prompt_id", "environment", "-number"],
             },
         ),
