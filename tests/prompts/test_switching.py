@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from django.db import connection, transaction
 
 from lockstep.prompts.models import PromptVersion, Release
 from lockstep.prompts.releases import live, release
-from tests.committed import transactional_db  # noqa: F401
 from tests.processes import run, start
 from tests.prompts import workers
 from tests.prompts.conftest import version
@@ -21,13 +19,11 @@ PROCESSES = 4
 
 
 @pytest.fixture
-def versions(transactional_db: None) -> Iterator[list[PromptVersion]]:  # noqa: F811
-    """Two versions, really committed; the first is live. TRUNCATE works in a test runner's database."""
+def versions(transactional_db: None) -> list[PromptVersion]:
+    """Two versions, really committed; the first is live."""
     made = [version(text=f"{number} {{question}}") for number in range(2)]
     release("support-answer", made[0].key, actor="ann", reason="first")
-    yield made
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE lockstep_prompts_prompt CASCADE")
+    return made
 
 
 def test_no_call_that_begins_after_a_release_uses_what_was_live_before(
