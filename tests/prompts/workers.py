@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-__all__ = ["ask_until", "release_at_once"]
+__all__ = ["ask_until", "call_until", "release_at_once"]
 
 
 def ask_until(stop: str, output: str) -> None:
@@ -27,6 +27,34 @@ def ask_until(stop: str, output: str) -> None:
             if number == 20:
                 Path(output).write_text("")  # it is under way
     Path(output).write_text("\n".join(lines))
+
+
+def call_until(stop: str, output: str) -> None:
+    """The same through the door, with a model that answers at once; the version is what the ledger's row names."""
+    import django
+    from django.conf import settings
+
+    providers = {"standin": {"BACKEND": "lockstep.llm.providers.standin.Standin"}}
+    settings.LOCKSTEP = {**settings.LOCKSTEP, "llm": {"providers": providers}}
+    django.setup()
+    from lockstep.llm import feature
+    from lockstep.llm.models import Call
+
+    support = feature(
+        "tests.switching", owner="ann@example.com", model="standin:quoting", prompt="support-answer"
+    )
+    stopped, calls = Path(stop), []
+    while len(calls) < 5 or not stopped.exists():
+        began = time.monotonic()
+        reply = support.invoke({"question": "why?"})
+        calls.append((began, time.monotonic(), reply.call))
+        if len(calls) == 5:
+            Path(output).write_text("")
+    versions = dict(Call.objects.values_list("id", "prompt_version"))
+    named = {str(key): version for key, version in versions.items()}
+    Path(output).write_text(
+        "\n".join(f"{began:.6f} {ended:.6f} {named[call]}" for began, ended, call in calls)
+    )
 
 
 def release_at_once(keys: list[str], start_at: float, who: str) -> None:
