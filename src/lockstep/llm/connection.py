@@ -36,7 +36,7 @@ _lock = threading.Lock()
 def query(statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
     """Run one statement and commit it; the first row.
 
-    A broken connection is tried once more: what runs here may be repeated.
+    A broken connection is replaced and the statement run again: what runs here may be repeated.
 
     Raises:
         LedgerError: the database cannot be reached or refuses.
@@ -45,10 +45,12 @@ def query(statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
     try:
         if under_test_runner():
             return _in_savepoint(alias, statement, params)
-        try:
-            return _apart(alias, statement, params)
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            return _apart(alias, statement, params)
+        for _ in range(MOST):  # after a restart of the server all of them are broken
+            try:
+                return _apart(alias, statement, params)
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                continue
+        return _apart(alias, statement, params)
     except (psycopg.Error, PoolTimeout) as error:
         raise LedgerError(
             f"The ledger on the database {alias!r} cannot be written ({type(error).__name__}), so nothing was sent."
