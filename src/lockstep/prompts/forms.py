@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
+from django.utils.formats import date_format
+from django.utils.timezone import is_aware, localtime
 
 from lockstep.prompts import files
 from lockstep.prompts.arms import Arm
@@ -125,4 +127,5 @@ def choices_of(versions: Sequence[PromptVersion]) -> list[tuple[str, str]]:
 
 def _label(row: PromptVersion) -> str:
     note = f" · {row.note[:40]}" if row.note else ""
-    return f"{row.short} · {row.created_at:%d %b %Y %H:%M} · {row.source}{note}"
+    made = localtime(row.created_at) if is_aware(row.created_at) else row.created_at
+    return f"{row.short} · {date_format(made, 'SHORT_DATETIME_FORMAT')} · {row.source}{note}"
