@@ -76,7 +76,7 @@ class Meter:
 
     @contextmanager
     def measure(
-        self, *, operation: str, provider: str, model: str, feature: str | None = None
+        self, *, operation: str, provider: str, model: str, feature: str | None = None, remote: bool = True
     ) -> Iterator[Usage]:
         usage = Usage()
         yield usage

@@ -19,7 +19,7 @@ class Recorder:
 
     @contextmanager
     def measure(
-        self, *, operation: str, provider: str, model: str, feature: str | None = None
+        self, *, operation: str, provider: str, model: str, feature: str | None = None, remote: bool = True
     ) -> Iterator[Usage]:
         self.seen.append((operation, provider, model, feature))
         yield Usage()

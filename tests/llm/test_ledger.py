@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from lockstep.core.models import Feature
-from lockstep.llm.ledger import Asked, Told, Usage, begin, end, lapse, new_id
+from lockstep.llm.ledger import Asked, Told, Usage, begin, end, lapse, new_id, widen
 from lockstep.llm.models import Call, Price, Rate
 
 pytestmark = pytest.mark.django_db
@@ -127,9 +127,9 @@ def test_a_feature_that_is_switched_off_is_refused_and_the_refusal_is_a_row() ->
 
 def test_a_prompt_without_a_release_takes_the_fallback_or_is_refused() -> None:
     assert begin(asked(prompt="greeting")).refused == "no_release"
-    begun = begin(asked(prompt="greeting", fallback_version="f" * 64, fallback_bytes=100))
+    begun = begin(asked(prompt="greeting", fallback_version="f" * 64))
     assert (begun.refused, begun.prompt_version) == (None, "f" * 64)
-    assert Call.objects.get(state="reserved").bound_input == 2_100
+    assert Call.objects.get(state="reserved").prompt_version == "f" * 64
 
 
 def test_the_outcome_of_a_tool_is_noted_on_the_call_that_asked_for_it() -> None:
@@ -156,3 +156,13 @@ def test_ids_sort_by_time() -> None:
     ids = [new_id() for _ in range(50)]
     assert ids == sorted(ids)
     assert uuid.UUID(ids[0]).version == 7
+
+
+def test_what_comes_out_longer_than_was_reckoned_is_reserved_before_it_leaves(prices: None) -> None:
+    call = asked()
+    assert begin(call).bound_input == 2_000
+    assert widen(call, 1_000) is None
+    assert Call.objects.get().bound_input == 2_000
+    assert widen(call, 3_000) is None
+    row = Call.objects.get()
+    assert (row.bound_input, row.bound_micros) == (3_000, round((3_000 * 3 + 1_000 * 8) * 0.8))

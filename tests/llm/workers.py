@@ -126,3 +126,14 @@ def ask_after_a_cut(url: str) -> None:
             " WHERE application_name = current_setting('application_name') AND pid <> pg_backend_pid()"
         )
     support.invoke("How?")
+
+
+def embed_and_end() -> None:
+    import atexit
+
+    set_up("http://127.0.0.1:9/v1")
+    from lockstep.search.embedders import get_embedder
+
+    get_embedder().embed_query("a kettle")
+    get_embedder().embed_query("a torch")
+    atexit._run_exitfuncs()  # the test's processes end by os._exit

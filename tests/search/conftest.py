@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lockstep.core import ports
 from lockstep.search.embedders import get_embedder
 from lockstep.search.vectors import memory
 from tests.committed import transactional_db
@@ -15,6 +16,13 @@ from tests.testapp.embedders import Counting
 __all__ = ["transactional_db"]
 
 EMBEDDER = "tests.testapp.embedders.Counting"
+
+
+@pytest.fixture(autouse=True)
+def search_alone() -> Iterator[None]:
+    """Without the ledger of ``lockstep.llm``: tests/llm sees the two together."""
+    with ports.metering.override(ports.NoMetering()):
+        yield
 
 
 def with_embedder(**options: Any) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Recorder:
 
     @contextmanager
     def measure(
-        self, *, operation: str, provider: str, model: str, feature: str | None = None
+        self, *, operation: str, provider: str, model: str, feature: str | None = None, remote: bool = True
     ) -> Iterator[Usage]:
         usage = Usage()
         if provider == "hashing":  # the server's own vectors

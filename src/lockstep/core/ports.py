@@ -132,7 +132,7 @@ class Metering(Protocol):
     """Takes note of every call to a model. ``lockstep.llm`` registers its ledger here."""
 
     def measure(
-        self, *, operation: str, provider: str, model: str, feature: str | None = None
+        self, *, operation: str, provider: str, model: str, feature: str | None = None, remote: bool = True
     ) -> AbstractContextManager[Usage]:
         """Surround one attempt. An exception that leaves the block is the attempt's outcome.
 
@@ -140,13 +140,14 @@ class Metering(Protocol):
             operation: by the OpenTelemetry GenAI names: ``embeddings``, ``chat``; or ``rerank``.
             provider: ``openai``, ``onnx`` …
             feature: name of the capability that pays; None when the context names none.
+            remote: whether another process answers, which may cost money; what is computed here is only counted.
         """
 
 
 class NoMetering:
     @contextmanager
     def measure(
-        self, *, operation: str, provider: str, model: str, feature: str | None = None
+        self, *, operation: str, provider: str, model: str, feature: str | None = None, remote: bool = True
     ) -> Iterator[Usage]:
         yield Usage()
 

@@ -15,10 +15,13 @@ class LlmConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from lockstep.core.ports import metering
         from lockstep.llm import connection  # noqa: F401 -- it listens for the connections of a test run
         from lockstep.llm.money import checks, guards
+        from lockstep.llm.recorder import Recorder
 
         register(checks.check_prices, "lockstep", Tags.database)
+        metering.register(Recorder())
         post_migrate.connect(guards.install, sender=self, dispatch_uid="lockstep_llm.money_guards")
         setting_changed.connect(_settings_changed, dispatch_uid="lockstep_llm.money_settings")
 

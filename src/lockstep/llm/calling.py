@@ -73,7 +73,7 @@ def _prompted(
         bound_input=64
         + sum(len(_text(value).encode("utf-8", "surrogatepass")) for value in variables.values()),
         bound_output=_most(parameters),
-        prompt={"prompt": prompt, "fallback_version": fallback, "fallback_bytes": 4_096 if fallback else 0},
+        prompt={"prompt": prompt, "fallback_version": fallback},
     )
     trip = attempts.open()
     try:
@@ -81,9 +81,10 @@ def _prompted(
         if trip.begun.model != f"{there.provider}:{there.model}":
             there = route(trip.begun.model, feature)
             attempts.reroute(there)
-        return Calling(
-            attempts, chat_model(there), _rendered(rendered), _parameters(rendered, parameters), rendered
-        )
+        messages, given = _rendered(rendered), _parameters(rendered, parameters)
+        request = {"tools": rendered.tools, "response_format": rendered.output_schema, **given}
+        attempts.widen(bound_of(messages, request))
+        return Calling(attempts, chat_model(there), messages, given, rendered)
     except BaseException as error:
         attempts.abandon(error)
         raise

@@ -165,7 +165,19 @@ class Attempts:
             priced_as=route.priced_as,
             endpoint=route.endpoint,
         )
-        reason = refusal(route)
+        self._refuse(refusal(route))
+
+    def widen(self, bound_input: int) -> None:
+        """The words came out longer than was reckoned.
+
+        Raises:
+            CallRefused: so much may not be spent.
+        """
+        self._plain = replace(self._plain, bound_input=max(bound_input, self._plain.bound_input))
+        if self._ready and bound_input > self._ready.begun.bound_input:
+            self._refuse(ledger.widen(self._ready.asked, bound_input))
+
+    def _refuse(self, reason: str | None) -> None:
         if reason and self._ready:
             trip, self._ready = self._ready, None
             self._end(trip, Told(trip.asked.id, "refused", "none", error_type=reason))

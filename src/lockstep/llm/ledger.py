@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from lockstep.llm.conf import settings
 from lockstep.llm.connection import query
 
-__all__ = ["Asked", "Begun", "Told", "Usage", "begin", "end", "lapse", "new_id"]
+__all__ = ["Asked", "Begun", "Told", "Usage", "begin", "end", "lapse", "new_id", "widen"]
 
 
 def new_id() -> str:
@@ -64,7 +64,6 @@ class Asked:
     release_id: int | None = None
     fallback_version: str | None = None
     """Version to take while there is no release."""
-    fallback_bytes: int = 0
     run: str = ""
     node: str = ""
     trace_id: str = ""
@@ -84,6 +83,8 @@ class Begun:
     release_id: int | None
     model: str
     """``provider:name``, another than was asked for if the release says so."""
+    bound_input: int
+    """Tokens that are reserved for the input, the template included."""
     retry_after_s: float | None = None
 
 
@@ -122,8 +123,18 @@ def begin(asked: Asked) -> Begun:
         row["arm"] or "",
         row["release_id"],
         row["model"],
+        row["bound_input"],
         (row.get("held") or {}).get("retry_after_s"),
     )
+
+
+def widen(asked: Asked, bound_input: int) -> str | None:
+    """Reserve more for a call that came out longer than was reckoned. Returns: why it may not be made, or None."""
+    row = _json(
+        query("SELECT lockstep_llm_widen_v1(%s, %s::jsonb, %s)", (asked.id, _asked(asked), bound_input))[0]
+    )
+    refused: str | None = row.get("refused")
+    return refused
 
 
 def end(told: Told, asked: Asked) -> int | None:

@@ -33,7 +33,7 @@ END $body$
 _FIELDS = """
     id uuid, invocation uuid, attempt smallint, operation text, feature text, cohort text, tenant text, user_key text,
     unit text, prompt text, prompt_version text, arm text, release_id bigint, fallback_version text,
-    fallback_bytes int, provider text, endpoint text, model text, priced_as text, run text, node text, trace_id text,
+    provider text, endpoint text, model text, priced_as text, run text, node text, trace_id text,
     bound_input int, bound_output int, currency text, lapse_after_s float8, durable boolean, refused text,
     tools_done jsonb"""
 
@@ -62,7 +62,7 @@ BEGIN
     IF FOUND THEN
         RETURN jsonb_build_object('refused', CASE WHEN known.state = 'refused' THEN known.error_type END,
             'prompt_version', known.prompt_version, 'arm', known.arm, 'release_id', known.release_id,
-            'model', known.provider || ':' || known.request_model);
+            'model', known.provider || ':' || known.request_model, 'bound_input', known.bound_input);
     END IF;
     PERFORM lockstep_llm_lapse_v1(5);
 
@@ -85,7 +85,6 @@ BEGIN
             END IF;
         ELSIF a.fallback_version IS NOT NULL THEN
             a.prompt_version := a.fallback_version;
-            a.bound_input := a.bound_input + coalesce(a.fallback_bytes, 0);
         ELSE
             refusal := coalesce(refusal, 'no_release');
         END IF;
@@ -125,7 +124,30 @@ BEGIN
     END LOOP;
 
     RETURN jsonb_build_object('refused', refusal, 'held', held, 'prompt_version', a.prompt_version, 'arm', a.arm,
-        'release_id', a.release_id, 'model', a.provider || ':' || a.model);
+        'release_id', a.release_id, 'model', a.provider || ':' || a.model, 'bound_input', a.bound_input);
+END $body$
+"""
+
+# The words of a prompt are filled in after the reservation; where they came out longer than was reckoned, more is
+# reserved before anything leaves.
+_WIDEN = """
+CREATE FUNCTION lockstep_llm_widen_v1(call uuid, asked jsonb, input int) RETURNS jsonb LANGUAGE plpgsql AS $body$
+DECLARE
+    c lockstep_llm_call%ROWTYPE;
+    held jsonb;
+BEGIN
+    PERFORM set_config('lock_timeout', '5s', true);
+    SELECT * INTO c FROM lockstep_llm_call WHERE id = call AND state = 'reserved' FOR UPDATE;
+    IF NOT FOUND OR c.bound_input >= input THEN
+        RETURN '{}';
+    END IF;
+    c.bound_micros := lockstep_llm_bound_v1(c.price_id, c.rate_id, c.at, input, c.bound_output);
+    held := lockstep_llm_reserve_v1(call, asked, c.bound_micros);
+    IF held ->> 'refused' IS NOT NULL THEN
+        RETURN held;
+    END IF;
+    UPDATE lockstep_llm_call SET bound_input = input, bound_micros = c.bound_micros WHERE id = call;
+    RETURN '{}';
 END $body$
 """
 
@@ -160,9 +182,11 @@ BEGIN
     ELSIF charge = 'bound' THEN
         c.cost_micros := c.bound_micros;
         c.usage_source := 'bound';
-    ELSE
+    ELSIF charge = 'none' THEN
         c.cost_micros := 0;
         c.usage_source := 'none';
+    ELSE
+        c.cost_micros := NULL;
     END IF;
 
     UPDATE lockstep_llm_call SET state = 'settled', outcome = t.outcome, error_type = coalesce(t.error_type, ''),
@@ -179,10 +203,32 @@ BEGIN
 END $body$
 """
 
-CREATE = (_LAPSE, _BEGIN, _END)
+_TALLY = """
+CREATE FUNCTION lockstep_llm_tally_v1(counted jsonb) RETURNS int LANGUAGE plpgsql AS $body$
+DECLARE
+    written int;
+BEGIN
+    INSERT INTO lockstep_llm_tally AS t (hour, operation, provider, model, feature, calls, errors, items, input_tokens,
+        latency_ms)
+    SELECT to_timestamp(c.hour), c.operation, c.provider, c.model, c.feature, c.calls, c.errors, c.items,
+        c.input_tokens, c.latency_ms
+    FROM jsonb_to_recordset(counted) AS c (hour bigint, operation text, provider text, model text, feature text,
+        calls bigint, errors bigint, items bigint, input_tokens bigint, latency_ms bigint)
+    ORDER BY 1, 2, 3, 4, 5  -- everybody in the same order: no deadlock
+    ON CONFLICT (hour, operation, provider, model, feature) DO UPDATE SET calls = t.calls + excluded.calls,
+        errors = t.errors + excluded.errors, items = t.items + excluded.items,
+        input_tokens = t.input_tokens + excluded.input_tokens, latency_ms = t.latency_ms + excluded.latency_ms;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    RETURN written;
+END $body$
+"""
+
+CREATE = (_LAPSE, _BEGIN, _WIDEN, _END, _TALLY)
 
 DROP = (
+    "DROP FUNCTION IF EXISTS lockstep_llm_tally_v1(jsonb)",
     "DROP FUNCTION IF EXISTS lockstep_llm_end_v1(jsonb, jsonb)",
+    "DROP FUNCTION IF EXISTS lockstep_llm_widen_v1(uuid, jsonb, int)",
     "DROP FUNCTION IF EXISTS lockstep_llm_begin_v1(jsonb)",
     "DROP FUNCTION IF EXISTS lockstep_llm_lapse_v1(int)",
 )

@@ -122,6 +122,7 @@ class BaseEmbedder(ABC):
             provider=self.provider,
             model=self.model,
             feature=context.current().feature,
+            remote=self.remote,
         )
 
     def _vectors(self, texts: Sequence[str], timeout_s: float | None) -> list[Vector]:
