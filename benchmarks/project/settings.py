@@ -16,6 +16,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.postgres",
     "lockstep.core",
+    "lockstep.llm",
     "lockstep.search",
     "benchmarks.project.catalogue",
 ]
@@ -30,4 +31,7 @@ DATABASES = {
         "OPTIONS": _database,
     }
 }
-LOCKSTEP = {"search": {"embedders": {"default": json.loads(os.environ["LOCKSTEP_BENCH_EMBEDDER"])}}}
+LOCKSTEP = {
+    "search": {"embedders": {"default": json.loads(os.environ["LOCKSTEP_BENCH_EMBEDDER"])}},
+    "llm": json.loads(os.environ.get("LOCKSTEP_BENCH_LLM", "{}")),
+}

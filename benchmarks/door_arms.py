@@ -1,0 +1,168 @@
+"""One arm of ``bin/bench door`` in a process of its own: ``python -m benchmarks.door_arms ARM``.
+
+Once warm it writes one line of JSON with what there is to say of it. Then it reads the number of calls of each turn from
+standard input, and writes one line for it: processor time of all threads of this process, and the wall time of each
+call. A process of its own, so that whatever an arm leaves to
+background threads is counted, and counted as its own. Each arm imports its own library only: LiteLLM lives in another
+environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+URL = "LOCKSTEP_BENCH_CHAT_URL"
+MODEL = "local"
+QUESTION = "How do I reset it?"
+PASSAGES = "\n\n".join(
+    f"[{number}] The speaker has a blue button at its back, a ring of light and a socket for power. "
+    f"Hold the button for ten seconds to reset it; chapter {number} says what the colours mean. "
+    "Names of networks that it knew before are forgotten then, and so are its alarms. "
+    "If the ring stays red, unplug it for a minute. It needs no tools and no account."
+    for number in range(1, 7)
+)
+"""1.9 kB, as much as a question with a few retrieved passages has."""
+MESSAGES = [
+    {"role": "system", "content": f"Answer from these passages only.\n\n{PASSAGES}"},
+    {"role": "user", "content": QUESTION},
+]
+
+
+@dataclass
+class Arm:
+    """What a turn calls, and what has to hold afterwards."""
+
+    ask: Callable[[], Any]
+    check: Callable[[Any], None] = lambda answer: None
+    """Called outside of what is measured, before the next call."""
+    facts: Callable[[], dict[str, Any]] = dict
+    """What else there is to say of it, found out before anything is measured."""
+
+
+def raw_openai(url: str) -> Arm:
+    import openai
+
+    client = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
+    return Arm(lambda: client.chat.completions.create(model=MODEL, messages=MESSAGES))  # type: ignore[arg-type]
+
+
+def langchain(url: str) -> Arm:
+    from langchain_openai import ChatOpenAI
+
+    model = ChatOpenAI(model=MODEL, base_url=url, api_key="none", max_retries=0)  # type: ignore[arg-type]
+    return Arm(lambda: model.invoke(MESSAGES))
+
+
+def litellm(url: str) -> Arm:
+    """Without any logging, and without the price list that it would download at import."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    import litellm
+
+    litellm.telemetry = False
+    litellm.suppress_debug_info = True
+
+    def ask() -> Any:
+        return litellm.completion(
+            model=f"openai/{MODEL}", messages=MESSAGES, api_base=url, api_key="none", num_retries=0
+        )
+
+    return Arm(ask)
+
+
+def lockstep(url: str) -> Arm:
+    """A feature with an owner, asked on behalf of a person; price, ledger and both commits included."""
+    import django
+
+    django.setup()
+    from lockstep.llm import feature
+
+    support = feature("bench.support", owner="bench@example.com", model=f"local:{MODEL}")
+
+    def ask() -> Any:
+        return support.invoke(MESSAGES, user=7)
+
+    return Arm(ask, settled(), lambda: {"round_trips": round_trips(ask)})
+
+
+ARMS = {"raw_openai": raw_openai, "langchain": langchain, "litellm": litellm, "lockstep": lockstep}
+
+
+def settled() -> Callable[[Any], None]:
+    """Looks at the row of a reply from a connection that has nothing to do with the door's.
+
+    Raises:
+        AssertionError: it is not there yet, is not settled, or has no cost.
+    """
+    import psycopg
+
+    other = psycopg.connect(os.environ["LOCKSTEP_BENCH_DATABASE_URL"], autocommit=True)
+    row = "SELECT state, outcome, cost_micros, input_tokens FROM lockstep_llm_call WHERE id = %s"
+
+    def check(reply: Any) -> None:
+        found = other.execute(row, [reply.call]).fetchone()
+        if found != ("settled", "ok", reply.cost_micros, 460) or reply.cost_micros is None:
+            raise AssertionError(f"the row of call {reply.call} was {found} when invoke returned")
+
+    return check
+
+
+def round_trips(ask: Callable[[], Any], calls: int = 20) -> float:
+    """How often a call waits for PostgreSQL."""
+    import psycopg
+
+    waited, original = [], psycopg.Connection.wait
+
+    def wait(connection: Any, steps: Any, *args: Any, **more: Any) -> Any:
+        return original(connection, noted(steps), *args, **more)
+
+    def noted(steps: Any) -> Any:
+        """psycopg's protocol steps yield each time they have to wait for the socket."""
+        waits = False
+        try:
+            wanted = next(steps)
+            while True:
+                waits = True
+                wanted = steps.send((yield wanted))
+        except StopIteration as end:
+            waited.append(waits)
+            return end.value
+
+    psycopg.Connection.wait = wait  # type: ignore[method-assign,assignment]
+    try:
+        for _ in range(calls):
+            ask()
+    finally:
+        psycopg.Connection.wait = original  # type: ignore[method-assign]
+    return sum(waited) / calls
+
+
+def turn(arm: Arm, calls: int) -> dict[str, Any]:
+    """So many calls in a row. What checking took is taken off."""
+    walls, checking = [], 0.0
+    begun = time.process_time()
+    for _ in range(calls):
+        started = time.perf_counter()
+        answer = arm.ask()
+        walls.append((time.perf_counter() - started) * 1000)
+        before = time.process_time()
+        arm.check(answer)
+        checking += time.process_time() - before
+    return {"cpu_ms": (time.process_time() - begun - checking) * 1000 / calls, "wall_ms": walls}
+
+
+def main() -> None:
+    arm = ARMS[sys.argv[1]](os.environ[URL])
+    turn(arm, 5)
+    print(json.dumps(arm.facts()), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(turn(arm, int(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
