@@ -28,7 +28,9 @@ COMPLETION = {
     ],
 }  # fmt: skip
 BODY = json.dumps(COMPLETION).encode()
-RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+RESPONSE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+)
 
 
 class Connection(asyncio.Protocol):

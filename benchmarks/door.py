@@ -78,7 +78,9 @@ def worker(name: str, url: str) -> Iterator[subprocess.Popen[str]]:
         Absent: its library is not installed.
     """
     command = [str(interpreter(name)), "-m", "benchmarks.door_arms", name]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")} | {URL: url}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")} | {
+        URL: url
+    }
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -141,9 +143,13 @@ def report(
         bars.append(Bar("lockstep / raw_openai, processor time", ratio["lockstep"], at_most=1.9))
         bars.append(Bar("round trips to PostgreSQL a call", arms["lockstep"]["round_trips"], at_most=2))
         seen = len(turns["lockstep"]) * TURN
-        notes.append(f"settled row visible to another connection when invoke returned: {seen} of {seen} calls")
+        notes.append(
+            f"settled row visible to another connection when invoke returned: {seen} of {seen} calls"
+        )
     if {"lockstep", "litellm"} <= set(arms):
-        bars.append(Bar("lockstep / litellm, processor time", ratio["lockstep"] / ratio["litellm"], at_most=1))
+        bars.append(
+            Bar("lockstep / litellm, processor time", ratio["lockstep"] / ratio["litellm"], at_most=1)
+        )
     return Report(
         benchmark="door",
         columns=[

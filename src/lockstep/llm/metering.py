@@ -194,6 +194,8 @@ class Metered(BaseChatModel):
         request was sent."""
         loop = asyncio.get_running_loop()
         if loop not in self._siblings:
+            for ended in [other for other in self._siblings if other.is_closed()]:
+                del self._siblings[ended]  # what it keeps holds it, so it does not go by itself
             fresh = getattr(super(), "_for_loop", None)  # a provider's class says how to make clients anew
             sibling = fresh() if fresh else self
             keeper = _kept_open(getattr(sibling, "_close_loop", None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Protocol
 
 from lockstep.core.backends import Backends
@@ -43,7 +42,8 @@ _providers: Backends[Provider] = Backends(
     },
     keys=frozenset({"DATA_CLASS"}),
 )  # fmt: skip
-_lock = threading.Lock()
+_models: dict[Route, tuple[Provider, str, Metered]] = {}
+"""By route: who made it, with which key."""
 
 
 def get_provider(alias: str) -> Provider:
@@ -79,8 +79,19 @@ def route(model: str, feature: FeatureSpec | None = None) -> Route:
 
 
 def chat_model(there: Route, **parameters: Any) -> Metered:
-    """The metered model at the end of a route. With the same parameters it is the same one."""
-    model = get_provider(there.provider).chat(there.model, **parameters)
+    """The metered model at the end of a route. Without parameters it is the same one each time, until its key changes:
+    building one costs about as much as a request does."""
+    provider = get_provider(there.provider)
+    if parameters:
+        return _routed(provider.chat(there.model, **parameters), there)
+    key = getattr(provider, "key", str)()
+    known = _models.get(there)
+    if known is None or known[0] is not provider or known[1] != key:
+        known = _models[there] = provider, key, _routed(provider.chat(there.model), there)
+    return known[2]
+
+
+def _routed(model: Metered, there: Route) -> Metered:
     model._route = there
     return model
 
