@@ -29,7 +29,7 @@ from benchmarks.metrics import percentile
 from benchmarks.report import Bar, Column, Report
 from benchmarks.rounds import rotated
 
-CALLS, QUICK_CALLS, TURN = 600, 100, 10
+CALLS, QUICK_CALLS, TURN = 600, 100, 1
 PEER = "raw_openai"
 ROOT = Path(__file__).resolve().parents[1]
 LITELLM = ROOT / ".lockstep" / "litellm"

@@ -1,10 +1,9 @@
 """One arm of ``bin/bench door`` in a process of its own: ``python -m benchmarks.door_arms ARM``.
 
-Once warm it writes one line of JSON with what there is to say of it. Then it reads the number of calls of each turn from
-standard input, and writes one line for it: processor time of all threads of this process, and the wall time of each
-call. A process of its own, so that whatever an arm leaves to
-background threads is counted, and counted as its own. Each arm imports its own library only: LiteLLM lives in another
-environment.
+Once warm it writes one line of JSON with what there is to say of it. Then it reads the number of calls of each turn
+from standard input, and writes one line for it: processor time of all threads of this process, and the wall time of
+each call. A process of its own, so that whatever an arm leaves to background threads is counted, and counted as its
+own. Each arm imports its own library only; LiteLLM lives in another environment.
 """
 
 from __future__ import annotations
@@ -13,12 +12,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 URL = "LOCKSTEP_BENCH_CHAT_URL"
 MODEL = "local"
+WARM = 10
+"""Calls before anything is measured."""
 QUESTION = "How do I reset it?"
 PASSAGES = "\n\n".join(
     f"[{number}] The speaker has a blue button at its back, a ring of light and a socket for power. "
@@ -142,26 +143,31 @@ def round_trips(ask: Callable[[], Any], calls: int = 20) -> float:
     return sum(waited) / calls
 
 
-def turn(arm: Arm, calls: int) -> dict[str, Any]:
-    """So many calls in a row. What checking took is taken off."""
-    walls, checking = [], 0.0
-    begun = time.process_time()
-    for _ in range(calls):
-        started = time.perf_counter()
-        answer = arm.ask()
-        walls.append((time.perf_counter() - started) * 1000)
-        before = time.process_time()
-        arm.check(answer)
-        checking += time.process_time() - before
-    return {"cpu_ms": (time.process_time() - begun - checking) * 1000 / calls, "wall_ms": walls}
+def turns(arm: Arm, asked: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Calls in turns. Processor time runs on between them, so that what is left to other threads is counted too; what
+    checking took is taken off."""
+    since = time.process_time()
+    for calls in map(int, asked):
+        walls, checking = [], 0.0
+        for _ in range(calls):
+            started = time.perf_counter()
+            answer = arm.ask()
+            walls.append((time.perf_counter() - started) * 1000)
+            before = time.process_time()
+            arm.check(answer)
+            checking += time.process_time() - before
+        now = time.process_time()
+        yield {"cpu_ms": (now - since - checking) * 1000 / calls, "wall_ms": walls}
+        since = time.process_time()
 
 
 def main() -> None:
     arm = ARMS[sys.argv[1]](os.environ[URL])
-    turn(arm, 5)
+    for _ in range(WARM):
+        arm.check(arm.ask())
     print(json.dumps(arm.facts()), flush=True)
-    for line in sys.stdin:
-        print(json.dumps(turn(arm, int(line))), flush=True)
+    for turn in turns(arm, sys.stdin):
+        print(json.dumps(turn), flush=True)
 
 
 if __name__ == "__main__":

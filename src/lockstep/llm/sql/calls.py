@@ -14,12 +14,16 @@ CREATE FUNCTION lockstep_llm_lapse_v1(most int) RETURNS int LANGUAGE plpgsql AS 
 DECLARE
     lapsed record;
     count int := 0;
+    moment timestamptz := clock_timestamp();  -- in a condition a volatile function keeps the index out
 BEGIN
+    IF NOT EXISTS (SELECT FROM lockstep_llm_call WHERE state = 'reserved' AND expires_at < moment) THEN
+        RETURN 0;
+    END IF;
     FOR lapsed IN
         UPDATE lockstep_llm_call SET state = 'lapsed', outcome = 'error', error_type = 'NeverCameBack',
             usage_source = 'bound', cost_micros = bound_micros, settled_at = clock_timestamp()
         WHERE id IN (
-            SELECT id FROM lockstep_llm_call WHERE state = 'reserved' AND expires_at < clock_timestamp()
+            SELECT id FROM lockstep_llm_call WHERE state = 'reserved' AND expires_at < moment
             ORDER BY expires_at LIMIT most FOR UPDATE SKIP LOCKED)
         RETURNING id, cost_micros
     LOOP
