@@ -16,11 +16,14 @@ class LlmConfig(AppConfig):
 
     def ready(self) -> None:
         from lockstep.core.ports import metering
-        from lockstep.llm import connection  # noqa: F401 -- it listens for the connections of a test run
-        from lockstep.llm.money import checks, guards
+        from lockstep.llm import checks, connection  # noqa: F401 -- it listens for the connections of a test run
+        from lockstep.llm.money import guards
+        from lockstep.llm.money.checks import check_prices
         from lockstep.llm.recorder import Recorder
 
-        register(checks.check_prices, "lockstep", Tags.database)
+        register(checks.check_tracing, "lockstep", Tags.security)
+        register(checks.check_providers, "lockstep")
+        register(check_prices, "lockstep", Tags.database)
         metering.register(Recorder())
         post_migrate.connect(guards.install, sender=self, dispatch_uid="lockstep_llm.money_guards")
         setting_changed.connect(_settings_changed, dispatch_uid="lockstep_llm.money_settings")

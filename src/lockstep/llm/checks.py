@@ -1,0 +1,100 @@
+"""System checks of llm. Each id has a heading in docs/reference/checks.md; that of prices is in ``money.checks``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004  Django's name
+from django.core.exceptions import ImproperlyConfigured
+
+from lockstep.core import features
+from lockstep.core.conf import nearest
+from lockstep.llm.conf import settings
+
+__all__ = ["check_providers", "check_tracing"]
+
+TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2", "LANGCHAIN_TRACING")
+"""What langsmith, which comes with langchain-core, and langchain-core itself look for."""
+OFF = {"", "0", "false"}
+
+
+def check_tracing(**_: Any) -> list[CheckMessage]:
+    """E001: LangSmith's tracing is switched on, and nobody allowed it."""
+    on = [name for name in TRACING if os.environ.get(name, "").strip().lower() not in OFF]
+    if not on or _allowed():
+        return []
+    return [
+        Error(
+            f"{' and '.join(on)} switched on: LangChain would send every prompt and answer to LangSmith.",
+            hint=f"unset {' '.join(on)} for every process, workers too. If that is what you want, say so:"
+            ' LOCKSTEP["llm"]["allow_langsmith"] = True.',
+            id="lockstep_llm.E001",
+        )
+    ]
+
+
+def check_providers(**_: Any) -> list[CheckMessage]:
+    """E002: a feature's model names no provider that can be used. W002: the provider's key is not set."""
+    try:
+        known = settings().providers
+    except ImproperlyConfigured:  # lockstep_core.E001 says it
+        return []
+    users: dict[str, list[str]] = {}
+    found: list[CheckMessage] = []
+    for spec in features.declared():
+        alias, colon, name = spec.model.partition(":")
+        if not spec.model:
+            continue
+        if colon and name and alias in known:
+            users.setdefault(alias, []).append(spec.name)
+            continue
+        hint = nearest(alias, set(known)) if colon and name else "Write provider:name, openai:gpt-5-mini."
+        found.append(
+            Error(
+                f"The model {spec.model!r} of the feature {spec.name!r} names no provider of"
+                ' LOCKSTEP["llm"]["providers"].',
+                hint=hint,
+                id="lockstep_llm.E002",
+            )
+        )
+    return found + [message for alias, names in users.items() for message in _usable(alias, names)]
+
+
+def _usable(alias: str, names: list[str]) -> Iterator[CheckMessage]:
+    from lockstep.llm.providers import get_provider
+
+    used_by = f"used by {', '.join(names)}"
+    try:
+        provider: Any = get_provider(alias)
+    except ImproperlyConfigured as error:
+        yield Error(
+            f"The provider {alias!r}, {used_by}, cannot be made.", hint=str(error), id="lockstep_llm.E002"
+        )
+        return
+    variable = getattr(provider, "api_key_env", "")
+    if getattr(provider, "needs_key", False) and not os.environ.get(variable, "").strip():
+        named = "api_key_env" in (settings().providers[alias].get("OPTIONS") or {})
+        if named or _refuses(provider):
+            yield Warning(
+                f"{variable} is not set: the provider {alias!r}, {used_by}, cannot be asked.",
+                hint=f"Set {variable} in the environment of every process that asks, workers too.",
+                id="lockstep_llm.W002",
+            )
+
+
+def _refuses(provider: Any) -> bool:
+    """A server of one's own may want no key."""
+    try:
+        provider.key()
+    except ImproperlyConfigured:
+        return True
+    return False
+
+
+def _allowed() -> bool:
+    try:
+        return settings().allow_langsmith
+    except ImproperlyConfigured:
+        return False
