@@ -1,0 +1,48 @@
+"""Ways from page to page. What lies in other apps is linked by URL, where there is one and the person may see it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.apps import apps
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.urls import NoReverseMatch, reverse
+
+__all__ = ["call", "calls", "feature", "prompt_version", "spend"]
+
+
+def calls(**query: str) -> str:
+    return _with(reverse("admin:lockstep_llm_call_changelist"), query)
+
+
+def call(pk: Any) -> str:
+    return reverse("admin:lockstep_llm_call_change", args=[pk])
+
+
+def spend(**query: str) -> str:
+    return _with(reverse("admin:lockstep_llm_call_spend"), query)
+
+
+def feature(name: str, user: AbstractBaseUser | AnonymousUser) -> str:
+    return _soft("lockstep_core", "feature", "change", user, quote(name)) if name else ""
+
+
+def prompt_version(prompt: str, key: str, user: AbstractBaseUser | AnonymousUser) -> str:
+    return _soft("lockstep_prompts", "prompt", "version", user, quote(prompt), key) if prompt and key else ""
+
+
+def _soft(app: str, model: str, page: str, user: AbstractBaseUser | AnonymousUser, *arguments: str) -> str:
+    if not any(config.label == app for config in apps.get_app_configs()):
+        return ""
+    if not any(user.has_perm(f"{app}.{verb}_{model}") for verb in ("view", "change")):  # type: ignore[union-attr]
+        return ""
+    try:
+        return reverse(f"admin:{app}_{model}_{page}", args=arguments)
+    except NoReverseMatch:
+        return ""
+
+
+def _with(url: str, query: dict[str, str]) -> str:
+    return f"{url}?{urlencode(query)}" if query else url
