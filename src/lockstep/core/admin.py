@@ -48,6 +48,7 @@ class FeatureAdmin(FeatureModelAdmin):
     list_filter = ["enabled", "declared", "data_class", "owner"]
     ordering = ["-declared", "name"]
     actions = None
+    show_full_result_count = False
 
     class Media:
         css = {"all": ["lockstep/core/admin.css"]}
@@ -55,10 +56,7 @@ class FeatureAdmin(FeatureModelAdmin):
     # --- the list ---------------------------------------------------------------------------------
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        cells: dict[str, Mapping[str, SafeString | str]] = {}
-        for ask in figures:
-            cells |= ask(request)
-        columns = [_column(title, known) for title, known in cells.items()]
+        columns = [_column(title, known) for title, known in _asked(request).items()]
         return ["name", "switch", *columns, "owner", "model", "prompt", "data_class", "allowed_endpoints"]
 
     @admin.display(description="State", ordering="enabled")
@@ -93,9 +91,7 @@ class FeatureAdmin(FeatureModelAdmin):
         feature = self._feature(request, object_id)
         content_type = ContentType.objects.get_for_model(Feature)
         switched = LogEntry.objects.filter(content_type=content_type, object_id=feature.pk)
-        facts = [
-            (title, known.get(feature.name, "—")) for ask in figures for title, known in ask(request).items()
-        ]
+        facts = [(title, known.get(feature.name, "—")) for title, known in _asked(request).items()]
         context = {"log": switched.select_related("user").order_by("-action_time")[:20], "facts": facts}
         return self._page(request, feature, "feature", feature.name, **context)
 
@@ -148,7 +144,7 @@ class FeatureAdmin(FeatureModelAdmin):
             "may_switch": self.has_change_permission(request, feature),
             "media": self.media,
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, f"lockstep/core/{name}.html", common | context)
 
 
@@ -158,6 +154,17 @@ def _state(feature: Feature) -> SafeString:
     if not feature.declared:
         return format_html('<span class="lockstep-pill">{}</span>', "no longer declared")
     return format_html('<span class="lockstep-pill lockstep-good">{}</span>', "on")
+
+
+def _asked(request: HttpRequest) -> dict[str, Mapping[str, SafeString | str]]:
+    """What all apps know, asked once: Django wants the columns of a list several times."""
+    known: dict[str, Mapping[str, SafeString | str]] | None = getattr(request, "_lockstep_figures", None)
+    if known is None:
+        known = {}
+        for ask in figures:
+            known |= ask(request)
+        request._lockstep_figures = known  # type: ignore[attr-defined]
+    return known
 
 
 def _column(title: str, known: Mapping[str, SafeString | str]) -> Callable[[Feature], SafeString | str]:

@@ -69,7 +69,7 @@ class Bounded(CallPaginator):
         return self.object_list.order_by()[: REACH + 1].count()
 
     @cached_property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         return min(self._counted, REACH)
 
     @cached_property
@@ -83,9 +83,19 @@ class Bounded(CallPaginator):
 
 @admin.register(Call)
 class CallAdmin(CallModelAdmin):
-    list_display = ["when", "what", "prompt_used", "model", "came_of", "tokens", "cost", "latency", "group"]
+    list_display = [
+        "when",
+        "what",
+        "prompt_used",
+        "asked_model",
+        "came_of",
+        "tokens",
+        "cost",
+        "latency",
+        "group",
+    ]
     list_display_links = ["when"]
-    list_filter = FILTERS
+    list_filter = tuple(FILTERS)
     list_per_page = 50
     list_max_show_all = 0
     show_full_result_count = False
@@ -152,7 +162,7 @@ class CallAdmin(CallModelAdmin):
         return format_html('{} <code class="nowrap">{}</code>{}', call.prompt, call.prompt_version[:12], arm)
 
     @admin.display(description="Model", ordering="request_model")
-    def model(self, call: Call) -> SafeString:
+    def asked_model(self, call: Call) -> SafeString:
         return format_html('<span class="quiet">{}:</span>{}', call.provider, call.request_model)
 
     @admin.display(description="Outcome", ordering="outcome")
@@ -258,7 +268,7 @@ class CallAdmin(CallModelAdmin):
             "title": title,
             "media": self.media,
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, f"lockstep/llm/{name}.html", common | context)
 
 

@@ -31,7 +31,7 @@ def last_30_days(request: HttpRequest) -> Mapping[str, Mapping[str, SafeString |
         .filter(at__gte=midnight(days.first))
         .order_by()
         .values_list("feature")
-        .annotate(Count("*"), Sum("cost_micros", filter=Q(currency=chosen.currency)))
+        .annotate(calls=Count("*"), cost=Sum("cost_micros", filter=Q(currency=chosen.currency)))
     )
     calls: dict[str, SafeString | str] = {}
     costs: dict[str, SafeString | str] = {}

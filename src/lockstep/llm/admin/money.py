@@ -159,7 +159,7 @@ class _InsertOnly(MoneyModelAdmin):
             "explained": self.explained,
             "media": self.media,
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "lockstep/llm/add_money.html", context)
 
     def suggested(self) -> dict[str, Any]:
@@ -188,7 +188,8 @@ class PriceAdmin(_InsertOnly):
             F("provider"), F("model"), Now(), F("min_input_tokens"),
             function="lockstep_llm_price_v1", output_field=Price._meta.pk,
         )  # fmt: skip
-        return super().get_queryset(request).annotate(holding=holding)
+        rows: QuerySet[Price] = super().get_queryset(request).annotate(holding=holding)
+        return rows
 
     def suggested(self) -> dict[str, Any]:
         return {"currency": settings().currency, "source": Price.Source.CONTRACT}
@@ -250,7 +251,8 @@ class RateAdmin(_InsertOnly):
         holding = Func(
             F("base"), F("quote"), Now(), function="lockstep_llm_rate_v1", output_field=Rate._meta.pk
         )
-        return super().get_queryset(request).annotate(holding=holding)
+        rows: QuerySet[Rate] = super().get_queryset(request).annotate(holding=holding)
+        return rows
 
     def suggested(self) -> dict[str, Any]:
         base = "EUR" if settings().currency == "USD" else "USD"

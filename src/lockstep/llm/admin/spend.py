@@ -171,7 +171,9 @@ def _read(days: Days, by: str, rows: list[tuple[Any, ...]]) -> Spend:
         if step is not None:
             group.latencies[step] += int(figures[0])
             continue
-        cell = Sums(*(int(figure) for figure in figures))
+        cell = Sums()
+        for column, figure in zip(_COLUMNS, figures, strict=True):
+            setattr(cell, column, int(figure))
         cells[day, name] = cell
         group += cell
     total = Sums()
