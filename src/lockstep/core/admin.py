@@ -49,6 +49,7 @@ class FeatureAdmin(FeatureModelAdmin):
     ordering = ["-declared", "name"]
     actions = None
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
 
     class Media:
         css = {"all": ["lockstep/core/admin.css"]}
@@ -57,11 +58,15 @@ class FeatureAdmin(FeatureModelAdmin):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         columns = [_column(title, known) for title, known in _asked(request).items()]
-        return ["name", "switch", *columns, "owner", "model", "prompt", "data_class", "allowed_endpoints"]
+        return ["name", "switch", *columns, "asks", "owner", "data_class", "allowed_endpoints"]
 
     @admin.display(description="State", ordering="enabled")
     def switch(self, feature: Feature) -> SafeString:
         return _state(feature)
+
+    @admin.display(description="Model and prompt", ordering="model")
+    def asks(self, feature: Feature) -> SafeString:
+        return format_html('{}<br><span class="quiet">{}</span>', feature.model or "—", feature.prompt)
 
     @admin.display(description="Endpoints")
     def allowed_endpoints(self, feature: Feature) -> str:

@@ -83,17 +83,7 @@ class Bounded(CallPaginator):
 
 @admin.register(Call)
 class CallAdmin(CallModelAdmin):
-    list_display = [
-        "when",
-        "what",
-        "prompt_used",
-        "asked_model",
-        "came_of",
-        "tokens",
-        "cost",
-        "latency",
-        "group",
-    ]
+    list_display = ["when", "came_of", "what", "cost", "latency", "tokens", "asked"]
     list_display_links = ["when"]
     list_filter = tuple(FILTERS)
     list_per_page = 50
@@ -149,27 +139,28 @@ class CallAdmin(CallModelAdmin):
         return format_html('<span class="nowrap">{}</span> <span class="nowrap">{}</span>', day, clock)
 
     @admin.display(description="Feature", ordering="feature")
-    def what(self, call: Call) -> SafeString | str:
-        if call.operation == Call.Operation.CHAT:
-            return call.feature or "—"
-        return format_html('{} <span class="quiet">{}</span>', call.feature, call.get_operation_display())
+    def what(self, call: Call) -> SafeString:
+        beside = [call.cohort] if call.cohort else []
+        if call.operation != Call.Operation.CHAT:
+            beside.append(call.get_operation_display())
+        return format_html('{}<br><span class="quiet">{}</span>', call.feature or "—", ", ".join(beside))
 
-    @admin.display(description="Prompt version", ordering="prompt")
-    def prompt_used(self, call: Call) -> SafeString | str:
+    @admin.display(description="Model and prompt version", ordering="request_model")
+    def asked(self, call: Call) -> SafeString:
+        model = format_html('<span class="quiet">{}:</span>{}', call.provider, call.request_model)
         if not call.prompt:
-            return "—"
+            return model
+        version = call.prompt_version[:12]
         arm = f" {call.arm}" if call.arm else ""
-        return format_html('{} <code class="nowrap">{}</code>{}', call.prompt, call.prompt_version[:12], arm)
-
-    @admin.display(description="Model", ordering="request_model")
-    def asked_model(self, call: Call) -> SafeString:
-        return format_html('<span class="quiet">{}:</span>{}', call.provider, call.request_model)
+        return format_html(
+            '{}<br><span class="quiet">{} <code>{}</code>{}</span>', model, call.prompt, version, arm
+        )
 
     @admin.display(description="Outcome", ordering="outcome")
     def came_of(self, call: Call) -> SafeString:
         return _outcome(call)
 
-    @admin.display(description="Tokens in → out", ordering="input_tokens")
+    @admin.display(description="Tokens", ordering="input_tokens")
     def tokens(self, call: Call) -> SafeString | str:
         if call.input_tokens is None and call.output_tokens is None:
             return "—"
@@ -185,10 +176,6 @@ class CallAdmin(CallModelAdmin):
         if call.latency_ms is None:
             return "—"
         return format_html('<span class="nowrap">{}</span>', duration(call.latency_ms))
-
-    @admin.display(description="Cohort", ordering="cohort")
-    def group(self, call: Call) -> str:
-        return call.cohort or "—"
 
     # --- who may what -----------------------------------------------------------------------------
 
@@ -230,6 +217,7 @@ class CallAdmin(CallModelAdmin):
             "lines": sums and [(line, _plain(line.price), _plain(line.amount)) for line in sums.lines],
             "amounts": sums and _amounts(call, sums),
             "no_account": "" if sums else _why_no_account(call),
+            "worth": "" if call.result_value is None else _plain(call.result_value),
             "bound": _exactly(call.bound_micros, call.currency),
             "recorded": _exactly(call.cost_micros, call.currency),
             "latency": _ms(call.latency_ms),
@@ -276,7 +264,7 @@ def _outcome(call: Call) -> SafeString:
     """In words and in colour."""
     tone, text = {
         Call.State.RESERVED: ("", "under way"),
-        Call.State.LAPSED: ("lockstep-bad", "never came back"),
+        Call.State.LAPSED: ("lockstep-bad", "lapsed"),
         Call.State.REFUSED: ("lockstep-warn", "refused"),
     }.get(
         Call.State(call.state),

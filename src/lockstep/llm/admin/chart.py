@@ -105,8 +105,10 @@ def _column(spend: Spend, number: int, own: list[str], measure: str) -> dict[str
 
 
 def _nice(most: float) -> float:
-    """The next number of the form 1, 2, 2.5 or 5 times a power of ten."""
+    """The next number with a round half."""
     if most <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(most))
-    return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= most * 0.999999)
+    return next(
+        step * power for step in (1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10) if step * power >= most * 0.999999
+    )

@@ -124,6 +124,7 @@ class _InsertOnly(MoneyModelAdmin):
     actions = None
     list_per_page = 100
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     change_list_template = "lockstep/llm/money.html"
 
     class Media:
@@ -172,9 +173,16 @@ class _InsertOnly(MoneyModelAdmin):
 @admin.register(Price)
 class PriceAdmin(_InsertOnly):
     list_display = [
-        "model", "provider", "holds", "source", "currency", "per_input", "per_output", "cached", "tier", "since",
+        "named",
+        "holds",
+        "source",
+        "currency",
+        "per_input",
+        "per_output",
+        "cached",
+        "since",
         "until",
-    ]  # fmt: skip
+    ]
     list_filter = [HoldsFilter, "source", "provider", "currency"]
     search_fields = ["model", "note"]
     form_class = PriceForm
@@ -200,6 +208,15 @@ class PriceAdmin(_InsertOnly):
             kept["since"] = kept["since"].replace(tzinfo=timezone.get_current_timezone())
         return set_price(kept.pop("provider"), kept.pop("model"), **kept, using=settings().database)
 
+    @admin.display(description="Model", ordering="model")
+    def named(self, price: Price) -> SafeString:
+        parts = [price.provider]
+        if price.min_input_tokens:
+            parts.append(f"from {price.min_input_tokens:,} tokens in")
+        if price.daily_from and price.daily_to:
+            parts.append(f"{price.daily_from:%H:%M} to {price.daily_to:%H:%M} UTC")
+        return format_html('{}<br><span class="quiet">{}</span>', price.model, ", ".join(parts))
+
     @admin.display(description="Now")
     def holds(self, price: Any) -> SafeString | str:
         if price.holding == price.pk:
@@ -217,18 +234,11 @@ class PriceAdmin(_InsertOnly):
     def per_output(self, price: Price) -> str:
         return _digits(price.output)
 
-    @admin.display(description="Cache read, write / M")
+    @admin.display(description="Cache r, w / M")
     def cached(self, price: Price) -> str:
         if price.cache_read is None and price.cache_write is None:
             return "as input"
         return f"{_digits(price.cache_read)}, {_digits(price.cache_write)}"
-
-    @admin.display(description="Only for", ordering="min_input_tokens")
-    def tier(self, price: Price) -> str:
-        parts = [f"from {price.min_input_tokens:,} tokens in"] if price.min_input_tokens else []
-        if price.daily_from and price.daily_to:
-            parts.append(f"{price.daily_from:%H:%M} to {price.daily_to:%H:%M} UTC")
-        return ", ".join(parts) or "—"
 
     @admin.display(description="From", ordering="valid_from")
     def since(self, price: Price) -> SafeString | str:
