@@ -35,11 +35,30 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "lockstep.core",
+    "lockstep.llm",
+    "lockstep.prompts",
     "lockstep.search",
     "demo.shop",
 ]
 
+_providers = {
+    "openai": {"BACKEND": "lockstep.llm.providers.openai.OpenAI"},
+    "anthropic": {"BACKEND": "lockstep.llm.providers.anthropic.Anthropic"},
+    "standin": {"BACKEND": "lockstep.llm.providers.standin.Standin"},
+}
+DEMO_MODEL = os.environ.get("LOCKSTEP_MODEL") or "standin:quoting"
+"""``openai:gpt-5-mini``, ``anthropic:…``, or the base URL of a server with OpenAI's API and a model of it:
+``http://127.0.0.1:11434/v1#llama3.2``. With none, a stand-in quotes the passages."""
+if DEMO_MODEL.startswith(("http://", "https://")):
+    _base_url, _, _served = DEMO_MODEL.partition("#")
+    DEMO_MODEL = f"local:{_served or 'default'}"
+    _providers["local"] = {
+        "BACKEND": "lockstep.llm.providers.openai.OpenAI",
+        "OPTIONS": {"base_url": _base_url, "api_key_env": "LOCKSTEP_MODEL_KEY"},
+    }
+
 LOCKSTEP = {
+    "llm": {"providers": _providers, "max_output_tokens": 600},
     "search": {
         "embedders": {
             "default": {"BACKEND": "lockstep.search.embedders.minilm.MiniLM"},

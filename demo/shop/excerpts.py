@@ -34,12 +34,13 @@ def excerpt(marked: SafeString, text: str) -> SafeString:
         text: the whole text that it was taken from.
     """
     if "<mark>" not in marked:
-        return escape(textwrap.shorten(_plain(text), LENGTH, placeholder=" …"))
+        return escape(textwrap.shorten(plain(text), LENGTH, placeholder=" …"))
     words = html.unescape(MARKS.sub("", marked))
     before = "" if text.startswith(words[:10]) else "… "
     after = "" if text.rstrip().endswith(words[-10:].rstrip()) else " …"
-    return mark_safe(before + _plain(marked) + after)  # noqa: S308 -- escaped before; only signs were taken out
+    return mark_safe(before + plain(marked) + after)  # noqa: S308 -- escaped before; only signs were taken out
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Without the signs of Markdown, in one line."""
     return " ".join(INLINE_SIGNS.sub("", BLOCK_SIGNS.sub(" ", text)).split())

@@ -164,3 +164,17 @@ def _in_words(name: str, value: Any) -> str:
     if not isinstance(value, int | float):
         return str(value)  # what was typed makes no sense; it is shown as it is
     return f"× {value:g}" if value else "off"  # noqa: RUF001 -- a multiplication sign is meant
+
+
+class AskForm(forms.Form):
+    """A question for the support desk."""
+
+    q = forms.CharField(
+        label="Your question",
+        max_length=LONGEST_QUERY,
+        widget=forms.TextInput(attrs={"placeholder": "How do I get the limescale out of my kettle?"}),
+        error_messages={
+            "required": "Write a question first.",
+            "max_length": "That is %(show_value)s characters. The desk reads %(limit_value)d of them.",
+        },
+    )

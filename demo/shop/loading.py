@@ -7,10 +7,12 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import transaction
 
 from demo.shop import content, questions, usual_way
 from demo.shop.models import Article, Brand, LoadedContent, Product, Question
+from lockstep.llm.models import Price
 
 BATCH = 16
 
@@ -38,6 +40,23 @@ def load_people() -> None:
     if is_new:
         bob.set_password("bob")
         bob.save(update_fields=["password"])
+
+
+def load_prompts() -> None:
+    """The prompt of the support desk goes live with its file; afterwards the admin decides."""
+    from lockstep.prompts.models import Release
+
+    call_command("lockstep_prompts", "sync", verbosity=0)
+    if not Release.objects.filter(prompt="support-answer").exists():
+        call_command(
+            "lockstep_prompts", "release", "support-answer", "--arm", "file", "--actor", "bin/demo",
+            "--reason", "the demo's first prompt", verbosity=0,
+        )  # fmt: skip
+    if not Price.objects.filter(provider="standin").exists():
+        call_command(
+            "lockstep_prices", "set", "standin", "quoting", "--input", "0", "--output", "0", "--tariff",
+            "--note", "no model, no cost", verbosity=0,
+        )  # fmt: skip
 
 
 def load_records(rows: Sequence[Any], key: str, progress: Progress) -> None:

@@ -7,6 +7,7 @@ from demo.shop.shelves import SHELVES
 
 urlpatterns = [
     path("", views.search_page, name="search"),
+    path("ask/", views.answer_page, name="answer"),
     path("questions/", views.questions_page, name="questions"),
     path("as/<slug:name>/", views.become, name="become"),
 ]

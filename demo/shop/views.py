@@ -12,10 +12,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from demo.shop import questions
-from demo.shop.forms import SearchForm, text_form
+from demo.shop import answering, questions
+from demo.shop.forms import AskForm, SearchForm, text_form
 from demo.shop.models import FOUND, Product
 from demo.shop.personas import PERSONAS
 from demo.shop.searching import search
@@ -36,6 +36,28 @@ def search_page(request: HttpRequest) -> HttpResponse:
         "examples": {} if asked else questions.examples_for(request.user),
     }
     return render(request, "shop/search.html", context, status=200 if is_valid else 400)
+
+
+DESK_QUESTIONS = (
+    "How do I get the limescale out of my kettle?",
+    "The glass of my wood burner goes black, why?",
+    "Can I send something back that I have opened?",
+    "My garden chairs have faded, what can I do?",
+)
+
+
+@require_http_methods(["GET", "POST"])
+def answer_page(request: HttpRequest) -> HttpResponse:
+    """The support desk: an answer with its passages, and the row of the ledger that it made."""
+    form = AskForm(request.POST or None)
+    asked = request.method == "POST" and form.is_valid()
+    context = {
+        "form": form,
+        "answer": answering.answer(form.cleaned_data["q"], request.user) if asked else None,
+        "examples": DESK_QUESTIONS,
+        "model": answering.model_in_use(),
+    }
+    return render(request, "shop/answer.html", context, status=400 if form.errors else 200)
 
 
 @require_GET

@@ -21,6 +21,14 @@ def pounds(pence: int) -> str:
     return f"£{pence / 100:,.2f}"
 
 
+@register.filter
+def money(micros: int, currency: str) -> str:
+    """Millionths of a currency, with as many digits as the amount has."""
+    amount = f"{micros / 1_000_000:.6f}".rstrip("0")
+    whole, _, part = amount.partition(".")
+    return f"{currency} {whole}.{part.ljust(2, '0')}"
+
+
 register.filter("titled", titled)
 register.filter("markdown", markdown.render, is_safe=True)
 

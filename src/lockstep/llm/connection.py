@@ -21,7 +21,7 @@ from lockstep.core.testruns import under_test_runner
 from lockstep.llm.conf import settings
 from lockstep.llm.exceptions import LedgerError
 
-__all__ = ["close", "query"]
+__all__ = ["close", "once", "query"]
 
 MOST = 2
 """Connections of one process."""
@@ -55,6 +55,22 @@ def query(statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
         raise LedgerError(
             f"The ledger on the database {alias!r} cannot be written ({type(error).__name__}), so nothing was sent."
         ) from error
+
+
+def once(statement: str, params: tuple[Any, ...]) -> None:
+    """Run one statement on a connection of its own that waits for nobody: for what is not worth waiting for.
+
+    Raises:
+        LedgerError: the database cannot be reached or refuses.
+    """
+    if under_test_runner():
+        query(statement, params)
+        return
+    try:
+        with psycopg.connect(**{**_parameters(settings().database), "connect_timeout": 2}) as own:
+            own.execute(statement, params)
+    except psycopg.Error as error:
+        raise LedgerError(f"The ledger cannot be written now ({type(error).__name__}).") from error
 
 
 def close() -> None:

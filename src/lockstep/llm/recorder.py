@@ -22,7 +22,7 @@ from lockstep.core.ports import Usage
 from lockstep.core.testruns import under_test_runner
 from lockstep.llm import ledger
 from lockstep.llm.conf import settings
-from lockstep.llm.connection import query
+from lockstep.llm.connection import once
 from lockstep.llm.door import REFUSALS, Route, subject
 from lockstep.llm.exceptions import CallRefused, LedgerError
 from lockstep.llm.ledger import Asked, Told
@@ -135,9 +135,9 @@ class Tallies:
         if not rows:
             return
         try:
-            query("SELECT lockstep_llm_tally_v1(%s::jsonb)", (json.dumps(rows),))
+            once("SELECT lockstep_llm_tally_v1(%s::jsonb)", (json.dumps(rows),))
         except LedgerError as error:
-            logger.warning("Counts of local calls wait: %s", error)
+            logger.info("Counts of local calls wait: %s", error)
             with self._lock:
                 for what, numbers in counts.items():
                     self._counts.setdefault(what, Counter()).update(numbers)

@@ -16,6 +16,7 @@ class Command(BaseCommand):
     help = "Put demo/content into the shop. Does nothing when it is there; goes on where it was stopped."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        loading.load_prompts()
         if loading.is_loaded():
             self.stdout.write("The shop is loaded.")
             return

@@ -72,18 +72,26 @@ class Standin:
 
 
 def quoted(texts: list[str]) -> str:
-    """The answer: sentences of the texts, with the number of the passage they stand in where passages are numbered."""
+    """The answer: two sentences of the texts that share most words with the question, an earlier numbered passage
+    before a later one, and that say more than it does."""
     *given, question = texts or [""]
     if not given:
         given, question = [question], question.strip().rpartition("\n")[2]
-    wanted = {word.lower() for word in WORD.findall(question)}
+    wanted = _words(question)
     best = sorted(
-        ((len(wanted & set(map(str.lower, WORD.findall(text)))), -at, text, number)
-         for at, (text, number) in enumerate(_sentences("\n".join(given), question))),
+        ((len(wanted & _words(text)) - int(number or 0), -at, text, number)
+         for at, (text, number) in enumerate(_sentences("\n".join(given), question))
+         if not _words(text) <= wanted),
         reverse=True,
     )[:2]  # fmt: skip
-    lines = [f"“{text}”{f' [{number}]' if number else ''}" for shared, _, text, number in best if shared]
+    lines = [
+        f"“{text}”{f' [{number}]' if number else ''}" for _, _, text, number in best if wanted & _words(text)
+    ]
     return f"{LABEL} " + (" ".join(lines) or "Nothing that I was given answers this.")
+
+
+def _words(text: str) -> set[str]:
+    return {word.lower() for word in WORD.findall(text)}
 
 
 def _sentences(text: str, question: str) -> Iterator[tuple[str, str]]:
