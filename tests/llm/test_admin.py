@@ -713,3 +713,63 @@ def test_money_is_readable(micros: int, said: str) -> None:
 
 def test_durations_are_readable() -> None:
     assert [duration(ms) for ms in (820, 1_400, 999.7, 125_000)] == ["820 ms", "1.4 s", "1.0 s", "2 min 5 s"]
+
+
+# --- in a browser ---------------------------------------------------------------------------------
+
+
+def sign_in(page: Any, url: str) -> None:
+    User.objects.create_superuser("ann", password="secret")
+    page.goto(url)
+    page.fill("#id_username", "ann")
+    page.fill("#id_password", "secret")
+    page.click("input[type=submit]")
+
+
+@pytest.mark.browser
+def test_a_person_goes_from_the_spend_by_a_bar_to_a_call_and_its_arithmetic(
+    page: Any, live_server: Any, price: Price
+) -> None:
+    row = call(price_id=price.pk, rate_id=0, cost_micros=6_000)
+    sign_in(page, live_server.url + reverse("admin:app_list", args=["lockstep_llm"]))
+    page.click("text=What was spent")
+    page.click("text=Prompt version")
+    page.locator(".lockstep-chart svg a").first.click()
+    page.locator("#result_list tbody tr th a").first.click()
+    assert page.locator("dd code").first.inner_text() == str(row.pk)
+    assert page.locator("text=agrees with the ledger").count() == 1
+
+
+@pytest.mark.browser
+def test_a_person_switches_a_feature_off_and_on_in_a_browser(
+    page: Any, live_server: Any, feature: Feature
+) -> None:
+    sign_in(page, live_server.url + reverse(PAGES["features"]))
+    page.click("text=support.answer")
+    for verb, enabled in (("off", False), ("on", True)):
+        page.click(f"text=Switch {verb} …")
+        page.fill("textarea[name=reason]", "the bill")
+        page.click(f"input[value='Switch {verb}']")
+        assert page.locator(".success, .messagelist li").count() == 1
+        feature.refresh_from_db()
+        assert feature.enabled is enabled
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1360, 390])
+def test_no_page_is_wider_than_the_window(width: int, page: Any, live_server: Any, price: Price) -> None:
+    many(200)
+    row = call(price_id=price.pk, rate_id=0, cost_micros=6_000, user_key="7d" * 32, feature="a" * 90)
+    Feature.objects.create(name="a" * 90, data_class="internal")
+    page.set_viewport_size({"width": width, "height": 844})
+    sign_in(page, live_server.url + links.calls())
+    urls = [reverse(name) for name in PAGES.values()]
+    urls += [
+        links.call(row.pk),
+        reverse("admin:lockstep_llm_price_add"),
+        reverse("admin:lockstep_core_feature_change", args=["a" * 90]),
+    ]
+    for url in urls:
+        page.goto(live_server.url + url)
+        over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert over <= 0, f"{url}: {over} pixels"

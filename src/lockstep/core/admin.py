@@ -48,6 +48,7 @@ class FeatureAdmin(FeatureModelAdmin):
     list_filter = ["enabled", "declared", "data_class", "owner"]
     ordering = ["-declared", "name"]
     actions = None
+    change_list_template = "lockstep/core/features.html"
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
@@ -58,7 +59,7 @@ class FeatureAdmin(FeatureModelAdmin):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         columns = [_column(title, known) for title, known in _asked(request).items()]
-        return ["name", "switch", *columns, "asks", "owner", "data_class", "allowed_endpoints"]
+        return ["name", "switch", *columns, "asks", "owner", "data"]
 
     @admin.display(description="State", ordering="enabled")
     def switch(self, feature: Feature) -> SafeString:
@@ -68,9 +69,10 @@ class FeatureAdmin(FeatureModelAdmin):
     def asks(self, feature: Feature) -> SafeString:
         return format_html('{}<br><span class="quiet">{}</span>', feature.model or "—", feature.prompt)
 
-    @admin.display(description="Endpoints")
-    def allowed_endpoints(self, feature: Feature) -> str:
-        return ", ".join(feature.endpoints) or "all configured"
+    @admin.display(description="Data, endpoints", ordering="data_class")
+    def data(self, feature: Feature) -> SafeString:
+        where = ", ".join(feature.endpoints) or "all configured"
+        return format_html('{}<br><span class="quiet">{}</span>', feature.data_class, where)
 
     # --- who may what -----------------------------------------------------------------------------
 

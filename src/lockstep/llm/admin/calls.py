@@ -145,7 +145,7 @@ class CallAdmin(CallModelAdmin):
             beside.append(call.get_operation_display())
         return format_html('{}<br><span class="quiet">{}</span>', call.feature or "—", ", ".join(beside))
 
-    @admin.display(description="Model and prompt version", ordering="request_model")
+    @admin.display(description="Model, prompt", ordering="request_model")
     def asked(self, call: Call) -> SafeString:
         model = format_html('<span class="quiet">{}:</span>{}', call.provider, call.request_model)
         if not call.prompt:

@@ -180,8 +180,7 @@ class PriceAdmin(_InsertOnly):
         "per_input",
         "per_output",
         "cached",
-        "since",
-        "until",
+        "valid",
     ]
     list_filter = [HoldsFilter, "source", "provider", "currency"]
     search_fields = ["model", "note"]
@@ -234,19 +233,20 @@ class PriceAdmin(_InsertOnly):
     def per_output(self, price: Price) -> str:
         return _digits(price.output)
 
-    @admin.display(description="Cache r, w / M")
-    def cached(self, price: Price) -> str:
+    @admin.display(description="Cache / M")
+    def cached(self, price: Price) -> SafeString | str:
         if price.cache_read is None and price.cache_write is None:
             return "as input"
-        return f"{_digits(price.cache_read)}, {_digits(price.cache_write)}"
+        read, write = _digits(price.cache_read), _digits(price.cache_write)
+        return format_html(
+            '<span class="nowrap">{} read</span><br><span class="nowrap">{} write</span>', read, write
+        )
 
-    @admin.display(description="From", ordering="valid_from")
-    def since(self, price: Price) -> SafeString | str:
-        return "always" if price.valid_from.year <= 1970 else _moment(price.valid_from)
-
-    @admin.display(description="Until", ordering="valid_to", empty_value="open")
-    def until(self, price: Price) -> SafeString | None:
-        return _moment(price.valid_to) if price.valid_to else None
+    @admin.display(description="Valid", ordering="valid_from")
+    def valid(self, price: Price) -> SafeString:
+        since = "always" if price.valid_from.year <= 1970 else f"from {_moment(price.valid_from)}"
+        until = f"until {_moment(price.valid_to)}" if price.valid_to else ""
+        return format_html('<span class="nowrap">{}</span><br><span class="nowrap">{}</span>', since, until)
 
 
 @admin.register(Rate)
@@ -299,7 +299,6 @@ def _digits(value: Decimal | None) -> str:
     return f"{plain:,.2f}" if -plain.as_tuple().exponent <= 2 else f"{plain:,f}"  # type: ignore[operator]
 
 
-def _moment(moment: datetime) -> SafeString:
+def _moment(moment: datetime) -> str:
     local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
-    text = f"{local:%-d %b %Y}" if local.time() == time.min else f"{local:%-d %b %Y %H:%M}"
-    return format_html('<span class="nowrap">{}</span>', text)
+    return f"{local:%-d %b %Y}" if local.time() == time.min else f"{local:%-d %b %Y %H:%M}"
