@@ -95,23 +95,33 @@ def databases() -> Iterator[Callable[[str | None], str]]:
 
 
 @pytest.fixture(scope="session")
-def after_tutorial(
+def start(
     tmp_path_factory: pytest.TempPathFactory,
     environment_of_its_own: Path,
     wheelhouse: Path,
     databases: Callable[[str | None], str],
-) -> Project:
+) -> Callable[[], Project]:
+    """Starts a fresh project with one app and an empty database."""
+
+    def start() -> Project:
+        variables = environment(environment_of_its_own, databases(None))
+        variables |= {
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(wheelhouse),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        }
+        project = Project(tmp_path_factory.mktemp("helpdesk"), environment_of_its_own, variables)
+        project.shell("python -m django startproject helpdesk . && python manage.py startapp shop", "start")
+        project.write("helpdesk/settings.py", DATABASES + 'INSTALLED_APPS += ["shop"]\n', append=True)
+        return project
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def after_tutorial(start: Callable[[], Project]) -> Project:
     """A fresh project in which the tutorial was followed to its end."""
-    folder = tmp_path_factory.mktemp("helpdesk")
-    variables = environment(environment_of_its_own, databases(None))
-    variables |= {
-        "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(wheelhouse),
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }
-    project = Project(folder, environment_of_its_own, variables)
-    project.shell("python -m django startproject helpdesk . && python manage.py startapp shop", "start")
-    project.write("helpdesk/settings.py", DATABASES + 'INSTALLED_APPS += ["shop"]\n', append=True)
+    project = start()
     project.follow(DOCS / "tutorial" / "first-search.md")
     return project
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,12 @@ def test_the_tutorial_followed_literally_in_a_fresh_project_ends_with_a_search(
     after_tutorial: Project,
 ) -> None:
     assert (after_tutorial.folder / "shop" / "migrations" / "0001_initial.py").exists()
+
+
+@pytest.mark.slow
+def test_the_tutorial_of_the_ledger_runs_in_a_project_without_search(start: Callable[[], Project]) -> None:
+    page = DOCS / "tutorial" / "first-metered-call.md"
+    assert start().follow(page) == len(list(snippets(page)))
 
 
 @pytest.mark.slow
