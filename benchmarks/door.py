@@ -1,7 +1,7 @@
 """What a call through the door costs the caller, beside the bare openai SDK, LangChain and LiteLLM.
 
 The model is a local HTTP server in a process of its own that gives the same answer at once, so that nothing but the
-client's work is left. Each arm is a process too; they take turns of ten calls, and the one that goes first rotates.
+client's work is left. Each arm is a process too; they take turns, and the one that goes first rotates.
 Processor time is that of all threads of the arm's process. After each call of the lockstep arm another connection
 looks whether the settled row is there; one that is not ends the run.
 """
@@ -29,7 +29,7 @@ from benchmarks.metrics import percentile
 from benchmarks.report import Bar, Column, Report
 from benchmarks.rounds import rotated
 
-CALLS, QUICK_CALLS, TURN = 600, 100, 1
+CALLS, QUICK_CALLS = 600, 100
 PEER = "raw_openai"
 ROOT = Path(__file__).resolve().parents[1]
 LITELLM = ROOT / ".lockstep" / "litellm"
@@ -38,6 +38,9 @@ LITELLM = ROOT / ".lockstep" / "litellm"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calls", type=int, metavar="N", help=f"calls of each arm (default: {CALLS})")
+    parser.add_argument(
+        "--burst", type=int, default=1, metavar="N", help="calls of an arm in a row (default: 1)"
+    )
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), metavar="ARM", help="default: all")
 
 
@@ -54,8 +57,8 @@ def run(options: argparse.Namespace) -> Report:
             except Absent as error:
                 skipped[name] = str(error)
         facts = {name: answer(process, name) for name, process in workers.items()}
-        turns = measure(workers, -(-calls // TURN))
-    return report(calls, turns, facts, skipped)
+        turns = measure(workers, -(-calls // options.burst), options.burst)
+    return report(calls, options.burst, turns, facts, skipped)
 
 
 def prepare_project(url: str) -> None:
@@ -116,14 +119,16 @@ def answer(process: subprocess.Popen[str], name: str) -> dict[str, Any]:
     return found
 
 
-def measure(workers: dict[str, subprocess.Popen[str]], rounds: int) -> dict[str, list[dict[str, Any]]]:
+def measure(
+    workers: dict[str, subprocess.Popen[str]], rounds: int, burst: int
+) -> dict[str, list[dict[str, Any]]]:
     """``rounds`` turns of each arm, one at a time."""
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
     for number in range(rounds):
         for name in rotated(list(workers), number):
             process = workers[name]
             assert process.stdin is not None
-            process.stdin.write(f"{TURN}\n")
+            process.stdin.write(f"{burst}\n")
             process.stdin.flush()
             turns[name].append(answer(process, name))
     return turns
@@ -131,6 +136,7 @@ def measure(workers: dict[str, subprocess.Popen[str]], rounds: int) -> dict[str,
 
 def report(
     calls: int,
+    burst: int,
     turns: dict[str, list[dict[str, Any]]],
     facts: dict[str, dict[str, Any]],
     skipped: dict[str, str],
@@ -142,7 +148,7 @@ def report(
     if "lockstep" in arms:
         bars.append(Bar("lockstep / raw_openai, processor time", ratio["lockstep"], at_most=1.9))
         bars.append(Bar("round trips to PostgreSQL a call", arms["lockstep"]["round_trips"], at_most=2))
-        seen = len(turns["lockstep"]) * TURN
+        seen = len(turns["lockstep"]) * burst
         notes.append(
             f"settled row visible to another connection when invoke returned: {seen} of {seen} calls"
         )
@@ -160,7 +166,7 @@ def report(
             Column("wall_ratio", "wall ratio", "{:.2f}"),
         ],
         arms=arms,
-        recipe={"calls": calls, "calls_a_turn": TURN},
+        recipe={"calls": calls, "burst": burst},
         skipped=skipped,
         bars=bars,
         notes=notes,

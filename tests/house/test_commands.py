@@ -101,7 +101,7 @@ def test_the_commands_are_programs_that_a_posix_shell_reads(name):
     subprocess.run(["/bin/sh", "-n", str(command)], check=True)
 
 
-@pytest.mark.parametrize("name", ["demo", "dev", "bench", "model"])
+@pytest.mark.parametrize("name", ["demo", "dev", "bench", "model", "litellm"])
 def test_requirements_are_pinned_with_hashes_and_name_no_index(name):
     text = (CHECKOUT / "requirements" / f"{name}.txt").read_text()
     pins = [line for line in text.splitlines() if line and line[0] not in " #"]
