@@ -82,8 +82,12 @@ def close() -> None:
 
 
 def _apart(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
-    with _pool(alias).connection() as connection:
+    pool = _pool(alias)
+    connection = pool.getconn()
+    try:
         return _fetched(connection.execute(statement, params).fetchone())
+    finally:
+        pool.putconn(connection)
 
 
 def _in_test(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
