@@ -191,7 +191,13 @@ def report(
             Column("out_of_step", "out of step at the end", "{:,}"),
         ],
         arms=arms,
-        recipe={"seconds": seconds, "writers": options.writers, "rows": ROWS, "seed": options.seed},
+        recipe={
+            "seconds": seconds,
+            "writers": options.writers,
+            "rows": ROWS,
+            "page": TOP_N,
+            "seed": options.seed,
+        },
         bars=[
             Bar("stale rows served", stale, at_most=0),
             Bar("rows out of step at the end", out, at_most=0),

@@ -21,12 +21,12 @@ from typing import Any
 
 from lockstep.search.embedders.hashing import Hashing
 
-ROWS = 120
+ROWS = 60
 """Few enough that writers meet."""
 PAUSE_S = (0.05, 0.4)
 """Between two kills."""
-SHARE_OF_FOLLOWER = 0.2
-"""Of the kills."""
+FOLLOWER_EVERY = 4
+"""So many kills, one of them the follower's."""
 
 WORDS = (
     "kettle",
@@ -123,9 +123,10 @@ class Writer:
         with transaction.atomic(), self.in_step(), connection.cursor() as cursor:
             old = [row.pk for row in self.some(3)]
             cursor.execute(f"DELETE FROM {self.table} WHERE id = ANY(%s)", [old])
+            gone = cursor.rowcount
             copy = f"COPY {self.table} (key, title, text, part_number, ean, brand) FROM STDIN"
             with cursor.copy(copy) as stream:
-                for _ in range(cursor.rowcount):
+                for _ in range(gone):
                     key = f"{self.chance.randrange(10**15)}"
                     stream.write_row((key, words(self.chance), words(self.chance), "{}", "{}", ""))
 
@@ -228,7 +229,7 @@ def main(seed: int, seconds: float, writers: int, file: Path) -> None:
             start(role)
         while time.monotonic() + PAUSE_S[1] < until:
             time.sleep(chance.uniform(*PAUSE_S))
-            role = "follower" if chance.random() < SHARE_OF_FOLLOWER else "writer"
+            role = "follower" if sum(kills.values()) % FOLLOWER_EVERY == 1 else "writer"
             pid = chance.choice([pid for pid, own in children.items() if own == role])
             os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
