@@ -233,10 +233,10 @@ def main(seed: int, seconds: float, writers: int, file: Path) -> None:
             pid = chance.choice([pid for pid, own in children.items() if own == role])
             os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
+            del children[pid]
             if os.WIFEXITED(status):
                 raise SystemExit(f"a {role} ended by itself with status {os.WEXITSTATUS(status)}")
             kills[role] += 1
-            del children[pid]
             start(role)
         for pid in [pid for pid, role in children.items() if role == "writer"]:
             _, status = os.waitpid(pid, 0)
