@@ -12,9 +12,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
 
-from tests.migrations.project import server_url
+from tests.migrations.project import drop_database, server_url
 
 PROJECT = Path(__file__).resolve().parents[1] / "sample_project"
 
@@ -39,7 +38,7 @@ def database(db: None) -> Iterator[str]:
     yield name
     with closing(psycopg.connect(server_url("postgres"), autocommit=True)) as link:
         for left in databases(name):
-            link.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(left)))
+            drop_database(link, left)
 
 
 def databases(name: str) -> list[str]:
