@@ -31,14 +31,12 @@ class Ordinary(TestCase):
     def test_nothing_is_left_of_the_test_before(self):
         self.assertEqual(Product.objects.get().name, "Kettle XR-2000")
 
-    @tag("counted")
     def test_the_number_of_queries_does_not_depend_on_the_order_of_tests(self):
         with self.assertNumQueries(4):  # vectors at hand?, INSERT, settle; the refresh
             with transaction.atomic(savepoint=False):
                 Product.objects.create(name="counted once")
                 self.kettle.refresh_from_db()
 
-    @tag("counted")
     def test_the_same_number_again(self):
         with self.assertNumQueries(3):
             Product.objects.create(name="counted twice")
