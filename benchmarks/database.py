@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote, urlencode
@@ -14,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from benchmarks.exceptions import BenchmarkError
 
 SERVER = "DATABASE_URL"
+DROPPED_WITHIN_S = 30
 SCRATCH = "LOCKSTEP_BENCH_DATABASE_URL"
 """Where the run's own database is; benchmarks.project.settings reads it, also in worker processes."""
 
@@ -37,7 +39,7 @@ def scratch(name: str) -> Iterator[str]:
         yield os.environ[SCRATCH]
     finally:
         del os.environ[SCRATCH]
-        _execute(server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+        _drop(server, database)
 
 
 def url(server: str, database: str) -> str:
@@ -62,6 +64,18 @@ def vacuum() -> None:
 
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE)")
+
+
+def _drop(server: str, database: str) -> None:
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
+    with psycopg.connect(server, autocommit=True, connect_timeout=10) as connection:
+        for _ in range(DROPPED_WITHIN_S):
+            try:
+                connection.execute(drop)
+                return
+            except psycopg.errors.InsufficientPrivilege:
+                time.sleep(1)  # autovacuum is at work there, which only a superuser may end
+    raise BenchmarkError(f"the database {database} could not be dropped: drop it by hand")
 
 
 def _execute(server: str, statement: sql.Composed) -> None:

@@ -35,6 +35,7 @@ def test_without_a_name_the_benchmarks_are_listed() -> None:
         "retrieval",
         "search-latency",
         "ingest",
+        "freshness",
         "door",
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -163,10 +164,21 @@ def server_url(database: str) -> str:
 def fresh_database(name: str, template: str = "template1") -> Iterator[str]:
     """A copy of a database, by default an empty one, gone afterwards. Gives the URL."""
     with psycopg.connect(server_url("postgres"), autocommit=True) as link:
-        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        link.execute(drop)
+        drop_database(link, name)
         link.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*map(sql.Identifier, (name, template))))
         try:
             yield server_url(name)
         finally:
+            drop_database(link, name)
+
+
+def drop_database(link: psycopg.Connection[Any], name: str) -> None:
+    """Drop it whoever is connected. Autovacuum, which only a superuser may end, is waited for."""
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    for _ in range(100):
+        try:
             link.execute(drop)
+            return
+        except psycopg.errors.InsufficientPrivilege:
+            time.sleep(0.2)
+    link.execute(drop)

@@ -18,6 +18,7 @@ from lockstep.search import queue, stats
 from lockstep.search.models import LexemeStat
 from tests.processes import start
 from tests.search.oracle import in_step
+from tests.search.test_concurrency import in_thread
 from tests.search.workers import environment, reembed, until
 from tests.testapp.embedders import Counting, calls_in
 from tests.testapp.models import Article, Note
@@ -160,6 +161,30 @@ def test_an_embedder_that_is_down_loses_nothing(
     until(lambda: queue.backlog(Note.search, "default").waiting == 3)
     Note.objects.filter(text__startswith="note").update(text="cured")
     until(none_wait)
+    assert in_step(Note)
+
+
+def test_a_record_that_is_deleted_while_it_is_being_queued_ends_no_follower(embedder: Counting) -> None:
+    sql("ALTER TABLE testapp_note DISABLE TRIGGER USER")
+    notes(3)
+    sql("ALTER TABLE testapp_note ENABLE TRIGGER USER")
+    sql("""CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END $$""")
+    sql("CREATE TRIGGER dawdle BEFORE INSERT ON testapp_note_search_pending"
+        " FOR EACH ROW EXECUTE FUNCTION dawdle()")  # fmt: skip
+
+    def delete() -> None:
+        until(lambda: sql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
+        sql("DELETE FROM testapp_note WHERE text = 'note 1'")
+
+    try:
+        join = in_thread(delete)
+        assert queue.enqueue(Note.search, "default") == 2
+        assert join() is None
+    finally:
+        sql("DROP FUNCTION dawdle() CASCADE")
+    run("testapp.Note")
+    assert Note.objects.count() == 2
     assert in_step(Note)
 
 

@@ -207,3 +207,20 @@ def test_the_vector_index_holds_what_may_be_found_and_nothing_else(embedder: Cou
         spaces.active(Note.search, "default").table + "_v",
     )
     assert predicate == "(digest IS NOT NULL)"
+
+
+def test_a_space_that_a_transaction_made_is_known_until_it_is_rolled_back(
+    embedder: Counting, django_assert_num_queries: Any
+) -> None:
+    """As in a TestCase after a flush: the first write makes the row anew, and the others cost what they always cost."""
+    Space.objects.all().delete()
+    spaces.forget()
+    with transaction.atomic():
+        Article.objects.create(title="one")
+        with transaction.atomic(), django_assert_num_queries(0):
+            spaces.active(Article.search, "default")
+        transaction.set_rollback(True)
+    assert not Space.objects.filter(index=Article.search.label).exists()
+    Article.objects.create(title="two")
+    assert Space.objects.filter(index=Article.search.label).exists()
+    assert in_step(Article)

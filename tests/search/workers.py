@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-__all__ = ["environment", "kill_at", "reembed", "until", "write_at_random"]
+__all__ = [
+    "environment",
+    "kill_at",
+    "load_and_measure",
+    "reembed",
+    "reembed_and_measure",
+    "until",
+    "write_at_random",
+]
 
 
 def environment() -> dict[str, str]:
@@ -63,6 +74,44 @@ def kill_at(place: str, label: str, values: dict[str, Any], options: dict[str, A
         connection.ensure_connection()
         connection._commit = die  # type: ignore[method-assign]
     apps.get_model(label).objects.create(**values)
+
+
+def load_and_measure(rows: int, file: Path) -> None:
+    """Stream articles into the database, and write the peak of what Python's objects held meanwhile."""
+    set_up({"search": {"vector_memory": 100}})
+    from tests.testapp.models import Article
+
+    body = "of words " * 20
+
+    def load() -> None:
+        articles = (Article(title=f"{rows} {number}", body=body, sku=f"S-{number}") for number in range(rows))
+        Article.search.load(articles)
+
+    file.write_text(json.dumps(_peak(load)))
+
+
+def reembed_and_measure(rows: int, file: Path) -> None:
+    """The same for what waits in the queue of the notes."""
+    set_up({"search": {"vector_memory": 100}})
+    from django.core.management import call_command
+
+    file.write_text(json.dumps(_peak(lambda: call_command("lockstep_reembed", "testapp.Note", verbosity=0))))
+
+
+def _peak(work: Callable[[], Any]) -> int:
+    from lockstep.search.embedders import get_embedder
+
+    embedder: Any = get_embedder()
+    embedder.calls = _Nothing()  # what the embedder remembers for the test is not ours
+    embedder.timeouts = _Nothing()
+    tracemalloc.start()
+    work()
+    return tracemalloc.get_traced_memory()[1]
+
+
+class _Nothing(list[Any]):
+    def append(self, item: Any) -> None:
+        """Forget it."""
 
 
 def until(condition: Callable[[], Any], timeout_s: float = 30, what: str = "it") -> Any:

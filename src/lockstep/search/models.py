@@ -44,6 +44,7 @@ class Space(Derived):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        required_db_vendor = "postgresql"  # other databases of the project are left alone
         constraints = [
             models.UniqueConstraint(fields=["index", "key"], name="lockstep_space_once"),
             models.UniqueConstraint(
@@ -65,6 +66,9 @@ class LexemeStat(Derived):
     index = models.CharField(max_length=200)
     lexeme = models.TextField()
     df = models.BigIntegerField()
+
+    class Meta:
+        required_db_vendor = "postgresql"
 
     def __str__(self) -> str:
         return f"{self.lexeme or '(all)'}: {self.df}"

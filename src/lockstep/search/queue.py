@@ -10,7 +10,15 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, models, transaction
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connections,
+    models,
+    transaction,
+)
 
 from lockstep.search.ddl import name
 from lockstep.search.declaration import Declaration
@@ -69,15 +77,20 @@ def enqueue(index: Declaration, using: str, *, verify: bool = False) -> int:
 
     Returns: how many were added.
     """
-    count, last = 0, None
+    count, last, size = 0, None, ENQUEUED
     while True:
-        with connections[using].cursor() as cursor:
-            cursor.execute(
-                _enqueue_statement(index, using, verify),
-                {"last": last, "recipe": index.recipe, "space": active(index, using).id},
-            )
-            row = cursor.fetchone()
-        added, last = row
+        values = {"last": last, "recipe": index.recipe, "space": active(index, using).id, "size": size}
+        try:
+            with connections[using].cursor() as cursor:
+                cursor.execute(_enqueue_statement(index, using, verify), values)
+                added, last = cursor.fetchone()
+        except IntegrityError:
+            # A record was deleted while we looked. Locking them would miss those that somebody is writing.
+            if size == 1 or connections[using].in_atomic_block:
+                raise
+            size = max(1, size // 4)
+            continue
+        size = min(ENQUEUED, size * 2)
         count += int(added)
         if last is None:
             return count
@@ -89,7 +102,7 @@ def _enqueue_statement(index: Declaration, using: str, verify: bool) -> str:
     forged = f" OR r.{digest} <> lockstep_digest_v1(ARRAY[{texts}])" if verify else ""
     return (
         f"WITH part AS (SELECT * FROM {name(index.table)} r WHERE %(last)s::{kind} IS NULL"
-        f" OR r.{pk} > %(last)s::{kind} ORDER BY r.{pk} LIMIT {ENQUEUED}),"
+        f" OR r.{pk} > %(last)s::{kind} ORDER BY r.{pk} LIMIT %(size)s),"
         f" put AS (INSERT INTO {name(index.pending_table)} (record_id) SELECT r.{pk} FROM part r"
         f" LEFT JOIN {name(index.manifest_table)} m ON m.record_id = r.{pk} AND m.digest = r.{digest}"
         f" LEFT JOIN {name(index.document_table)} d ON d.record_id = r.{pk}"

@@ -40,6 +40,8 @@ logger = logging.getLogger("lockstep.search")
 
 _known: dict[tuple[str, str, str], SpaceInfo] = {}
 _unsure: set[tuple[str, str, str]] = set()
+_held: dict[tuple[str, str, str], tuple[SpaceInfo, Any]] = {}
+"""What a transaction that is still open has made, and the atomic block that may yet take it away."""
 """Places whose space was made in a transaction that may be rolled back."""
 
 
@@ -75,6 +77,8 @@ def active(index: Declaration, using: str) -> SpaceInfo:
     place = (index.label, using, str(connection.settings_dict["NAME"]))
     if place in _known:
         return _checked(index, _known[place])
+    if place in _held and any(block is _held[place][1] for block in connection.atomic_blocks):
+        return _checked(index, _held[place][0])
     info = find(index, using)
     if info is None:
         info = ensure(index, using)
@@ -84,6 +88,8 @@ def active(index: Declaration, using: str) -> SpaceInfo:
     if place not in _unsure or not connection.in_atomic_block:
         _known[place] = info
         _unsure.discard(place)
+    elif connection.atomic_blocks:
+        _held[place] = info, connection.atomic_blocks[-1]
     return info
 
 
@@ -113,6 +119,7 @@ def forget() -> None:
     """Drop what this process remembers of spaces (a database was restored or flushed)."""
     _known.clear()
     _unsure.clear()
+    _held.clear()
 
 
 def ensure(index: Declaration, using: str) -> SpaceInfo:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from django.test import override_settings
 from lockstep.search.exceptions import QueryError
 from lockstep.search.query.functional import hybrid_search
 from lockstep.search.query.parsing import MAX_QUERY_CHARACTERS, parse
+from tests.testapp.embedders import Counting
 from tests.testapp.models import Article, Paper
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +52,24 @@ def test_a_query_of_nothing_finds_nothing(library: dict[str, Article], query: st
 def test_no_query_breaks_the_search(library: dict[str, Article], query: str, legs: list[str] | None) -> None:
     for hit in Article.objects.filter(lang="en").hybrid_search(query, legs=legs):
         hit.explain()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limescale\x00kettle",
+        "limescale \ud83d kettle",
+        "👩‍🚀🔥 limescale",
+        "גיר בקומקום limescale",
+        "foo & | !( limescale <-> :*",
+        "limescale' OR 'a'='a'; --",
+        'limescale "unclosed',
+        "%s %(x)s limescale %",
+        "/*lockstep:x*/ limescale */",
+    ],
+)
+def test_syntax_around_a_word_does_not_hide_it(library: dict[str, Article], query: str) -> None:
+    assert Article.objects.hybrid_search(query, legs=["lexical"])[0] == library["kettle"]
 
 
 def test_stop_words_alone_are_left_to_the_dense_leg(library: dict[str, Article]) -> None:
@@ -93,14 +114,6 @@ def test_a_query_that_is_no_text_is_refused() -> None:
         Article.objects.hybrid_search(None)  # type: ignore[arg-type]
 
 
-class Broken:
-    """An embedder that fails in the way that its settings say."""
-
-    model, revision, dimensions, max_tokens = "broken", "", 64, 128
-    document_prefix = query_prefix = ""
-    remote = True
-
-
 @pytest.mark.parametrize("error", ["EmbedderTimeout", "EmbedderUnavailable", "BadVector", "WrongDimensions"])
 def test_the_other_legs_answer_when_the_embedder_does_not(
     library: dict[str, Article], error: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -118,6 +131,39 @@ def test_the_other_legs_answer_when_the_embedder_does_not(
     assert hits[0].explain().degraded == ("dense",)
     assert "secret words" not in caplog.text
     assert error in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ([], "BadAnswer"),
+        ([[0.1] * 32], "WrongDimensions"),
+        ([[math.nan] * 64], "BadVector"),
+        ([[0.0] * 64], "BadVector"),
+    ],
+    ids=["no vector", "another dimension", "NaN", "zero"],
+)
+def test_the_other_legs_answer_when_the_vector_is_none(
+    library: dict[str, Article], answer: Any, error: str, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    from lockstep.search.embedders.hashing import Hashing
+
+    monkeypatch.setattr(Hashing, "_embed", lambda self, texts, deadline: answer)
+    hits = Article.objects.hybrid_search("limescale")
+    assert hits[0] == library["kettle"]
+    assert hits[0].search_detail["degraded"] == ["dense"]
+    assert error in caplog.text
+
+
+def test_a_slow_embedder_is_not_waited_for_longer_than_the_settings_say(
+    library: dict[str, Article], embed_with: Callable[..., Counting]
+) -> None:
+    embed_with(delay_s=20, search={"query_timeout_s": 0.1})
+    begun = time.monotonic()
+    hits = Article.objects.hybrid_search("limescale")
+    assert hits[0] == library["kettle"]
+    assert hits[0].search_detail["degraded"] == ["dense"]
+    assert time.monotonic() - begun < 10
 
 
 @override_settings(

@@ -24,6 +24,9 @@ class Migration(migrations.Migration):
                 ("lexeme", models.TextField()),
                 ("df", models.BigIntegerField()),
             ],
+            options={
+                "required_db_vendor": "postgresql",
+            },
         ),
         migrations.CreateModel(
             name="Space",
@@ -60,6 +63,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
+                "required_db_vendor": "postgresql",
                 "constraints": [
                     models.UniqueConstraint(fields=("index", "key"), name="lockstep_space_once"),
                     models.UniqueConstraint(

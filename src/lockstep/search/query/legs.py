@@ -192,7 +192,9 @@ class _Tokens:
             tuple(
                 t
                 for t in tokens
-                if not t.piece and not t.frequent and (t.telling or (t.whole and len(t.lexeme) > 2))
+                if not t.piece
+                and not t.frequent
+                and (t.telling or (t.whole and len(t.lexeme) > 2 and (t.coded or plan.strange)))
             ),
             tuple(token for token in pieces if token.telling and not token.frequent),
             len(plan.terms),
@@ -324,7 +326,9 @@ def _typo(scope: Scope, *, after: bool) -> Sql | None:
     likely = [
         t
         for t in scope.plan.tokens
-        if 5 <= len(t.lexeme) <= 32 and not t.piece and (t.whole or (t.telling and not t.joined))
+        if 5 <= len(t.lexeme) <= 32
+        and not t.piece
+        and ((t.whole and (t.coded or scope.plan.strange)) or (t.telling and not t.joined))
     ]
     if not likely:
         return None

@@ -100,6 +100,9 @@ class Plan:
     forbidden: tuple[tuple[str, str], ...] = ()
     """Per exclusion the same: neither may match."""
     tokens: tuple[Token, ...] = ()
+    strange: bool = True
+    """Whether a word of the query stands in no record, as far as anybody counted: then it may be the beginning of
+    an identifier, or one mistyped."""
     vector: str | None = None
     """Literal of the query's embedding."""
     permitted: int | None = None
@@ -171,6 +174,7 @@ def make_plan(
         demanded=demanded,
         forbidden=_conditions(answer.excluded, identifiers[len(answer.phrases) :]),
         tokens=_tokens(looked_up, answer.tokens),
+        strange=answer.total is None or not answer.lexemes or any(not df for _, _, df in answer.lexemes),
         vector=vector,
         permitted=answer.permitted,
         total=answer.total,
