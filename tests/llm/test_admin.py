@@ -220,6 +220,7 @@ FOUND_BY = {
     "cost": ("mid", {"cost_micros": 999}),
     "latency": ("1s", {"latency_ms": 1_000}),
     "result": ("resolved", {"result": "escalated"}),
+    "run": ("run-17", {"run": "run-18"}),
     "day": (str(date(2026, 3, 1)), {"at": datetime(2026, 3, 2, 12, tzinfo=UTC)}),
 }
 
@@ -227,7 +228,7 @@ FOUND_BY = {
 @pytest.mark.parametrize("name", FOUND_BY)
 def test_each_filter_finds_what_it_names_and_nothing_else(name: str, boss: Client) -> None:
     facts = {
-        "cohort": "trial", "prompt": "answer", "prompt_version": "a" * 64, "result": "resolved",
+        "cohort": "trial", "prompt": "answer", "prompt_version": "a" * 64, "result": "resolved", "run": "run-17",
         "at": datetime(2026, 3, 1, 12, tzinfo=UTC),
     }  # fmt: skip
     value, other = FOUND_BY[name]
@@ -769,7 +770,11 @@ def test_no_page_is_wider_than_the_window(width: int, page: Any, live_server: An
         reverse("admin:lockstep_llm_price_add"),
         reverse("admin:lockstep_core_feature_change", args=["a" * 90]),
     ]
+    urls.append(reverse("admin:lockstep_core_feature_switch", args=["a" * 90]))
     for url in urls:
         page.goto(live_server.url + url)
         over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         assert over <= 0, f"{url}: {over} pixels"
+        for field in page.locator(".lockstep-card input, .lockstep-card textarea").all():
+            box, card = field.bounding_box(), page.locator(".lockstep-card").first.bounding_box()
+            assert box["x"] + box["width"] <= card["x"] + card["width"], url

@@ -37,7 +37,7 @@ figures: list[Figures] = []
 class SwitchForm(forms.Form):
     reason = forms.CharField(
         max_length=1_000,
-        widget=forms.Textarea(attrs={"rows": 3, "class": "vLargeTextField"}),
+        widget=forms.Textarea(attrs={"rows": 3}),
         help_text="Kept in the log, with your name.",
     )
 
@@ -59,7 +59,11 @@ class FeatureAdmin(FeatureModelAdmin):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         columns = [_column(title, known) for title, known in _asked(request).items()]
-        return ["name", "switch", *columns, "asks", "owner", "data"]
+        return ["named", "switch", *columns, "asks", "data"]
+
+    @admin.display(description="Feature, owner", ordering="name")
+    def named(self, feature: Feature) -> SafeString:
+        return format_html('{}<br><span class="quiet">{}</span>', feature.name, feature.owner)
 
     @admin.display(description="State", ordering="enabled")
     def switch(self, feature: Feature) -> SafeString:

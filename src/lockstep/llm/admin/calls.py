@@ -224,7 +224,7 @@ class CallAdmin(CallModelAdmin):
             "first_token": _ms(call.first_token_ms),
             "feature_url": links.feature(call.feature, request.user),
             "version_url": links.prompt_version(call.prompt, call.prompt_version, request.user),
-            "run_url": links.calls(q=call.run),
+            "run_url": links.calls(run=call.run),
             "user_url": links.calls(q=call.user_key),
         }
         return self._page(request, "call", "Call", **context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -91,7 +92,7 @@ def chart(spend: Spend, label: Callable[[str], str], said: Callable[[float, str]
         f"Stacked bars, one a day. Together {said(sum(totals), measure)}; most on "
         f"{bars[most].day:%-d %b %Y}: {said(totals[most], measure)}. The table below has the figures."
     )
-    marks = [(said(top * part, measure), HEIGHT * (1 - part)) for part in (1, 0.5, 0)]
+    marks = [(_short(said(top * part, measure)), HEIGHT * (1 - part)) for part in (1, 0.5, 0)]
     return Chart(bars, legend, marks, len(columns) * STEP, HEIGHT, measure, summary)
 
 
@@ -102,6 +103,11 @@ def _column(spend: Spend, number: int, own: list[str], measure: str) -> dict[str
         return {"": sum(day.values())}
     column = {key: day.pop(key, 0.0) for key in own}
     return column | ({OTHERS: sum(day.values())} if any(day.values()) else {})
+
+
+def _short(amount: str) -> str:
+    """£0.60 for £0.6000."""
+    return re.sub(r"(\.\d\d\d*?)0+$", r"\1", amount)
 
 
 def _nice(most: float) -> float:

@@ -61,6 +61,21 @@ class _Fixed(_Folded):
         return queryset.filter(self.options[name][1])
 
 
+class RunFilter(_Folded):
+    """Shown only where a link has chosen a run."""
+
+    title, parameter_name = "run", "run"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [(run, run)] if (run := self.value()) else []
+
+    def has_output(self) -> bool:
+        return bool(self.lookup_choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Call]) -> QuerySet[Call]:
+        return queryset.filter(run=(self.value() or "").replace("\0", ""))
+
+
 class StateFilter(_Fixed):
     title, parameter_name = "state", "state"
     options = {state.value: (state.label, Q(state=state)) for state in Call.State} | {
@@ -156,5 +171,5 @@ def _dimensions() -> Iterator[type[_DimensionFilter]]:
 
 
 FILTERS: list[type[SimpleListFilter]] = [
-    DayFilter, OutcomeFilter, *_dimensions(), StateFilter, CostFilter, LatencyFilter, ResultFilter,
+    RunFilter, DayFilter, OutcomeFilter, *_dimensions(), StateFilter, CostFilter, LatencyFilter, ResultFilter,
 ]  # fmt: skip
