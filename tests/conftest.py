@@ -23,9 +23,12 @@ def labelled_sets() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """Headless Chromium. Absent, the test is skipped; in CI it fails."""
+    """Headless Chromium. Absent, the test is skipped; in CI it fails.
+
+    One a module: async code of later modules would find Playwright's event loop in its thread.
+    """
     program = chromium.find()
     if program is None:
         message = "no Chromium on this machine: install it, or set CHROMIUM to its program"

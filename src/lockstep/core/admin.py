@@ -75,7 +75,8 @@ class FeatureAdmin(FeatureModelAdmin):
 
     @admin.display(description="Data, endpoints", ordering="data_class")
     def data(self, feature: Feature) -> SafeString:
-        where = ", ".join(feature.endpoints) or "all configured"
+        count = len(feature.endpoints)
+        where = f"{count} endpoint{'s' if count > 1 else ''} only" if count else "all endpoints"
         return format_html('{}<br><span class="quiet">{}</span>', feature.data_class, where)
 
     # --- who may what -----------------------------------------------------------------------------
