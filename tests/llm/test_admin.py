@@ -26,7 +26,7 @@ from lockstep.llm.admin import links
 from lockstep.llm.admin.days import Days, midnight, period
 from lockstep.llm.admin.display import duration, money
 from lockstep.llm.admin.spend import OTHERS, spend
-from lockstep.llm.models import Call, Price, Rate
+from lockstep.llm.models import Call, Price, Rate, Tally
 
 pytestmark = pytest.mark.django_db
 MARKUP = '<script>alert("x")</script>'
@@ -35,6 +35,7 @@ PAGES = {
     "spend": "admin:lockstep_llm_call_spend",
     "prices": "admin:lockstep_llm_price_changelist",
     "rates": "admin:lockstep_llm_rate_changelist",
+    "tallies": "admin:lockstep_llm_tally_changelist",
     "features": "admin:lockstep_core_feature_changelist",
 }
 
@@ -129,7 +130,7 @@ def test_a_nonsense_spend_page_is_the_usual_one(boss: Client) -> None:
     assert "No call in this period" in page
 
 
-QUERIES = {"calls": 5, "spend": 3, "prices": 6, "rates": 6, "features": 7}
+QUERIES = {"calls": 5, "spend": 3, "prices": 6, "rates": 6, "tallies": 5, "features": 7}
 
 
 def test_pages_ask_as_often_for_a_hundred_thousand_calls_as_for_few(boss: Client) -> None:
@@ -624,6 +625,22 @@ def test_prices_and_rates_are_never_changed(name: str, boss: Client, price: Pric
     )
     assert (
         boss.post(reverse(f"admin:lockstep_llm_{name}_delete", args=[pk]), {"post": "yes"}).status_code == 403
+    )
+
+
+# --- tallies --------------------------------------------------------------------------------------
+
+
+def test_what_was_computed_here_is_listed_and_never_changed(boss: Client) -> None:
+    row = Tally.objects.create(
+        hour=timezone.now(), operation="embeddings", provider="local", model=MARKUP, calls=4, latency_ms=80
+    )
+    page = text(boss, reverse(PAGES["tallies"]))
+    assert "20 ms" in page
+    assert "<script>alert" not in page
+    assert (
+        boss.post(reverse("admin:lockstep_llm_tally_change", args=[row.pk]), {"calls": "9"}).status_code
+        == 403
     )
 
 
