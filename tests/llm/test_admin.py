@@ -349,6 +349,31 @@ def test_arithmetic_agrees_with_every_figure_of_the_golden_table(db: None) -> No
             assert made.agrees
 
 
+def test_a_call_under_way_shows_what_it_may_cost_at_most(boss: Client, price: Price, rate: Rate) -> None:
+    row = call(
+        price_id=price.pk, rate_id=rate.pk, state="reserved", outcome="", usage_source="", cost_micros=None,
+        bound_micros=9_600, input_tokens=None, output_tokens=None, latency_ms=None,
+        expires_at=timezone.now() + timedelta(minutes=15),
+    )  # fmt: skip
+    page = text(boss, links.call(row.pk))
+    for said in ("What it may cost at most", "agrees with the ledger", "unless it comes back", "≤ £0.0096"):
+        assert said in page
+
+
+def test_pages_open_in_a_project_without_time_zones(boss: Client, settings: Any) -> None:
+    row = call(result="resolved")
+    settings.USE_TZ = False
+    for url in (
+        links.calls(),
+        links.call(row.pk),
+        links.spend(),
+        links.spend(by="day"),
+        reverse(PAGES["prices"]),
+    ):
+        text(boss, url)
+    assert listed(boss, day=str(Days(date(2026, 1, 1), date(2199, 1, 1)))) == {row.pk}
+
+
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
