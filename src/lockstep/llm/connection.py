@@ -156,6 +156,9 @@ def _parameters(alias: str) -> dict[str, Any]:
     given = connections[alias].get_connection_params()
     for name in ("cursor_factory", "context"):
         given.pop(name, None)
+    role = connections[alias].settings_dict["OPTIONS"].get("assume_role")  # Django sets it after connecting
+    if role:
+        given["options"] = f"{given.get('options', '')} -c role={role}".strip()
     return {
         **given,
         "autocommit": True,

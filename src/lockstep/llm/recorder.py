@@ -23,7 +23,6 @@ from lockstep.core.testruns import under_test_runner
 from lockstep.llm import ledger
 from lockstep.llm.conf import settings
 from lockstep.llm.connection import once
-from lockstep.llm.door import REFUSALS, Route, subject
 from lockstep.llm.exceptions import CallRefused, LedgerError
 from lockstep.llm.ledger import Asked, Told
 from lockstep.llm.money.prices import priced_as
@@ -59,6 +58,8 @@ class Recorder:
 
 
 def _begun(operation: str, provider: str, model: str, feature: str | None) -> Asked | None:
+    from lockstep.llm.door import REFUSALS, Route, subject  # LangChain with it: not at every start of Django
+
     route = Route(provider, model, "", priced_as(provider, model), _spec(feature))
     new = ledger.new_id()
     asked = Asked(
