@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import StringIO
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -46,16 +47,16 @@ def load_prompts() -> None:
     """The prompt of the support desk goes live with its file; afterwards the admin decides."""
     from lockstep.prompts.models import Release
 
-    call_command("lockstep_prompts", "sync", verbosity=0)
+    call_command("lockstep_prompts", "sync", stdout=StringIO())
     if not Release.objects.filter(prompt="support-answer").exists():
         call_command(
             "lockstep_prompts", "release", "support-answer", "--arm", "file", "--actor", "bin/demo",
-            "--reason", "the demo's first prompt", verbosity=0,
+            "--reason", "the demo's first prompt", stdout=StringIO(),
         )  # fmt: skip
     if not Price.objects.filter(provider="standin").exists():
         call_command(
             "lockstep_prices", "set", "standin", "quoting", "--input", "0", "--output", "0", "--tariff",
-            "--note", "no model, no cost", verbosity=0,
+            "--note", "no model, no cost", stdout=StringIO(),
         )  # fmt: skip
 
 

@@ -140,7 +140,13 @@ def test_usage_is_reported_in_tokens_of_the_model(minilm: MiniLM) -> None:
     with ports.metering.override(Recorder()):
         minilm.embed_documents(["one", "two"])
     assert seen == [
-        {"operation": "embeddings", "provider": "onnx", "model": "all-MiniLM-L6-v2", "feature": None}
+        {
+            "operation": "embeddings",
+            "provider": "onnx",
+            "model": "all-MiniLM-L6-v2",
+            "feature": None,
+            "remote": False,
+        }
     ]
 
 

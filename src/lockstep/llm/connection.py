@@ -93,10 +93,7 @@ def _apart(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[Any, ..
 def _in_test(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
     try:
         return _in_savepoint(alias, statement, params)
-    except (
-        RuntimeError,
-        AssertionError,
-    ) as error:  # how pytest-django and SimpleTestCase keep tests off the database
+    except (RuntimeError, AssertionError) as error:  # so pytest-django and SimpleTestCase keep tests off it
         raise LedgerError(f"This test may not use the database, and the ledger is in it: {error}") from error
 
 
@@ -106,11 +103,15 @@ def _in_savepoint(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[
     connection = connections[alias]
     if connection.connection is None and threading.current_thread() is not threading.main_thread():
         main = _main_threads.get(alias)
-        if main is None or not main.in_atomic_block:
-            with _lock, psycopg.connect(**_parameters(alias)) as own:
-                return _fetched(own.execute(statement, params).fetchone())
-        with _lock:
-            return _fetched(main.connection.execute(statement, params).fetchone())
+        if main is not None and main.in_atomic_block:
+            with _lock:
+                return _fetched(main.connection.execute(statement, params).fetchone())
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, params)
+                return _fetched(cursor.fetchone())
+        finally:
+            connection.close()
     with transaction.atomic(using=alias), connection.cursor() as cursor:
         cursor.execute(statement, params)
         return _fetched(cursor.fetchone())
