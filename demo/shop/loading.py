@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import sha256
 from io import StringIO
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from django.contrib.auth.models import User
@@ -16,6 +18,7 @@ from demo.shop.models import Article, Brand, LoadedContent, Product, Question
 from lockstep.llm.models import Price
 
 BATCH = 16
+PROMPTS = Path(__file__).parent / "prompts"
 
 Progress: TypeAlias = Callable[[Sequence[Any], str], Iterator[Sequence[Any]]]
 """Passes records on in batches and shows how far it is: ``(records, what is being done)``."""
@@ -23,13 +26,19 @@ Progress: TypeAlias = Callable[[Sequence[Any], str], Iterator[Sequence[Any]]]
 
 def is_loaded() -> bool:
     """Whether the shop holds this edition of the content."""
-    return LoadedContent.objects.filter(digest=content.digest()).exists()
+    return LoadedContent.objects.filter(digest=edition()).exists()
+
+
+def edition() -> str:
+    """Of the content and of the prompts."""
+    prompts = "".join(path.read_text() for path in sorted(PROMPTS.glob("*.md")))
+    return sha256((content.digest() + prompts).encode()).hexdigest()
 
 
 def mark_loaded() -> None:
     with transaction.atomic():
         LoadedContent.objects.all().delete()
-        LoadedContent.objects.create(digest=content.digest())
+        LoadedContent.objects.create(digest=edition())
 
 
 def load_people() -> None:

@@ -16,10 +16,10 @@ class Command(BaseCommand):
     help = "Put demo/content into the shop. Does nothing when it is there; goes on where it was stopped."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        loading.load_prompts()
         if loading.is_loaded():
             self.stdout.write("The shop is loaded.")
             return
+        loading.load_prompts()
         self.quiet = options["verbosity"] == 0
         loading.load_people()
         loading.load_records(loading.product_rows(), "sku", self.progress)
