@@ -105,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def anthropic(self) -> None:
         content = [{"type": "text", "text": self.words()}]
-        base = {"id": "m1", "type": "message", "role": "assistant", "model": "served-claude"}
+        base = {"id": "m1", "type": "message", "role": "assistant", "model": "served-message"}
         if not self.body.get("stream"):
             self.answer({**base, "content": content, "stop_reason": "end_turn", "usage": ANTHROPIC_USAGE})
             return

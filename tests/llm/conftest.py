@@ -15,7 +15,7 @@ from tests.llm.chat_server import ChatServer, running
 
 @pytest.fixture
 def server(settings: Any, monkeypatch: Any) -> Iterator[ChatServer]:
-    """Providers ``local`` (OpenAI's shape) and ``claude`` (Anthropic's) on a server of the test's own."""
+    """Providers ``local`` (OpenAI's shape) and ``messages`` (Anthropic's) on a server of the test's own."""
     monkeypatch.setenv("TEST_KEY", "a key")
     with running() as started:
         settings.LOCKSTEP = settings.LOCKSTEP | {"llm": llm_settings(started)}
@@ -28,7 +28,7 @@ def llm_settings(server: ChatServer, **more: Any) -> dict[str, Any]:
             "BACKEND": "lockstep.llm.providers.openai.OpenAI",
             "OPTIONS": {"base_url": server.url, "api_key_env": "TEST_KEY"},
         },
-        "claude": {
+        "messages": {
             "BACKEND": "lockstep.llm.providers.anthropic.Anthropic",
             "OPTIONS": {"base_url": server.url.removesuffix("/v1"), "api_key_env": "TEST_KEY"},
         },

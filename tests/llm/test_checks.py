@@ -14,7 +14,7 @@ from lockstep.llm.checks import TRACING
 OPENAI = "lockstep.llm.providers.openai.OpenAI"
 PROVIDERS = {
     "openai": {"BACKEND": OPENAI},
-    "claude": {"BACKEND": "lockstep.llm.providers.anthropic.Anthropic"},
+    "messages": {"BACKEND": "lockstep.llm.providers.anthropic.Anthropic"},
     "vllm": {"BACKEND": OPENAI, "OPTIONS": {"base_url": "http://127.0.0.1:8000/v1"}},
     "gateway": {
         "BACKEND": OPENAI,
@@ -88,7 +88,7 @@ def test_langchain_traces_exactly_when_the_check_warns(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("model", "variable"), [("openai:gpt-5-mini", "OPENAI_API_KEY"), ("claude:opus", "ANTHROPIC_API_KEY"),
+    ("model", "variable"), [("openai:gpt-5-mini", "OPENAI_API_KEY"), ("messages:large", "ANTHROPIC_API_KEY"),
                             ("gateway:m", "GATEWAY_KEY")],
 )  # fmt: skip
 def test_a_missing_key_is_a_warning_with_the_name_of_its_variable(

@@ -202,7 +202,7 @@ def test_tools_are_on_the_row_with_what_became_of_them(support: Feature, server:
 
 
 def test_anthropics_answers_are_counted_alike(support: Feature, server: ChatServer) -> None:
-    model = support.chat_model("claude:claude-x")
+    model = support.chat_model("messages:large")
     model.invoke(HELLO)
     consume(model.stream(HELLO))
     asyncio.run(model.ainvoke(HELLO))

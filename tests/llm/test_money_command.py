@@ -220,7 +220,7 @@ def test_sync_without_any_provider_says_how_to_name_one(only_features: Any, sett
 def test_list_shows_what_holds_at_a_moment() -> None:
     prices("set openai gpt-5-mini --input 0.25 --output 2 --currency USD --from 2026-01-01 --note first")
     prices("set openai gpt-5-mini --input 0.5 --output 4 --currency USD --from 2026-06-01 --note second")
-    prices("set anthropic claude-haiku-4-5 --input 1 --output 5 --currency USD --from 2026-01-01")
+    prices("set mistral mistral-small-latest --input 1 --output 5 --currency USD --from 2026-01-01")
     prices("rate USD GBP 0.7400 --on 2026-01-01 --source 'Bank of England'")
     prices("rate USD GBP 0.7612 --on 2026-06-01 --source 'Bank of England'")
     spring, now = (
@@ -229,10 +229,10 @@ def test_list_shows_what_holds_at_a_moment() -> None:
     )
     assert "first" in spring
     assert "second" not in spring
-    assert "anthropic:claude-haiku-4-5" in spring
+    assert "mistral:mistral-small-latest" in spring
     assert "1 USD = 0.74 GBP on 2026-01-01 (Bank of England)" in spring
     assert "second" in now
-    assert "anthropic" not in now
+    assert "mistral" not in now
     assert now.count("USD = ") == 1
 
 

@@ -132,7 +132,7 @@ def test_a_later_price_leaves_the_figure_of_an_earlier_call_alone() -> None:
 
 tokens = st.integers(0, 400_000)
 models = st.sampled_from(
-    ["openai:mini", "openai:plain", "anthropic:haiku", "vllm:qwen", "acme:half", "acme:crumbs"]
+    ["openai:mini", "openai:plain", "anthropic:small", "vllm:qwen", "acme:half", "acme:crumbs"]
 )
 each = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 AT = day("2026-11-05T12:00")

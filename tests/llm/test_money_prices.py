@@ -101,7 +101,6 @@ def rows() -> list[tuple[str, str, str | None]]:
         ("openai", "gpt-5-mini-2025-08-07", "gpt-5-mini"),
         ("openai", "GPT-5-mini-20250807", "gpt-5-mini"),
         ("openai", "gpt-4o-2024-05-13", "gpt-4o-2024-05-13"),
-        ("anthropic", "claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
         ("azure", "gpt-5-mini-2025-08-07", "gpt-5-mini"),
         ("openai", "our-own-fine-thing", "our-own-fine-thing"),
         ("vllm", "Qwen/Qwen3-8B", "Qwen/Qwen3-8B"),
@@ -112,6 +111,16 @@ def test_a_dated_name_is_priced_as_its_model_and_an_unknown_one_as_itself(
     provider: str, model: str, name: str
 ) -> None:
     assert priced_as(provider, model) == name
+
+
+def test_the_dated_names_of_a_whole_list_are_priced_as_their_models() -> None:
+    dated = {
+        f"{model.id}-20250929": model.id
+        for model in OFFERS["anthropic"].models
+        if model.is_match(f"{model.id}-20250929") and not model.id.endswith("-latest")
+    }
+    assert len(dated) > 10
+    assert {name: priced_as("anthropic", name) for name in dated} == dated
 
 
 def test_a_resold_model_whose_id_the_seller_gave_to_another_takes_its_makers_name(

@@ -9,12 +9,19 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
 from lockstep.core import features
 from lockstep.llm import Feature, feature
-from lockstep.llm.exceptions import EndpointRefused, ProviderRefused, ProviderTimeout, ProviderUnavailable
+from lockstep.llm.exceptions import (
+    EndpointRefused,
+    ProviderBadAnswer,
+    ProviderRefused,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
 from lockstep.llm.models import Price
 from lockstep.testing.llm import (
     ProviderFailure,
@@ -102,6 +109,9 @@ def test_errors_are_those_of_a_provider(support: Feature, monkeypatch: Any) -> N
         support.invoke("How?")
     with fake_models(*[TimeoutError()] * 3), pytest.raises(ProviderTimeout):
         support.invoke("How?")
+    with fake_models(KeyError("a prompt")), pytest.raises(ProviderBadAnswer, match="KeyError") as caught:
+        support.invoke("How?")
+    assert "a prompt" not in str(caught.value)
     with fake_models(say("half an ", error=ConnectionError())), pytest.raises(ProviderUnavailable):
         "".join(support.stream("How?").text())
 
@@ -117,9 +127,18 @@ def test_tools_agents_and_schemas(support: Feature) -> None:
         assert support.invoke("Which colour?", schema=Colour).parsed == Colour(name="blue")
 
 
+def test_a_copy_of_the_connection_takes_no_part(support: Feature) -> None:
+    other = connection.copy()
+    other.connect()
+    other.close()
+    with fake_models(Colour(name="blue")):  # LangChain asks for it in a thread of its own
+        assert support.invoke("Which colour?", schema=Colour).parsed == Colour(name="blue")
+    assert_calls(1, outcome="ok")
+
+
 def test_confinement_is_tested_too(support: Feature) -> None:
     with fake_models("never"), pytest.raises(EndpointRefused):
-        support.invoke("How?", model="anthropic:claude-x")
+        support.invoke("How?", model="anthropic:large")
 
 
 def test_the_asynchronous_twins(support: Feature) -> None:

@@ -164,7 +164,7 @@ class Calling:
             raise
         except Exception as error:
             host = self.attempts.route.endpoint or self.attempts.route.provider
-            raise failure(error).error(host, self.attempts.id) from None
+            raise failure(error).error(error, host, self.attempts.id) from None
         finally:
             self.attempts.abandon(RuntimeError())
 

@@ -13,7 +13,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import psycopg
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
 from django.db.backends.signals import connection_created
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -51,7 +51,7 @@ def query(statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 continue
         return _apart(alias, statement, params)
-    except (psycopg.Error, PoolTimeout) as error:
+    except (psycopg.Error, PoolTimeout, Error) as error:  # Django's own where a test's connection serves
         raise LedgerError(
             f"The ledger on the database {alias!r} cannot be written ({type(error).__name__}), so nothing was sent."
         ) from error
@@ -118,7 +118,10 @@ def _in_savepoint(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[
 
 
 def _remember(*, connection: Any, **_: Any) -> None:
-    if threading.current_thread() is threading.main_thread():
+    """The main thread's connection, and none of its copies."""
+    if threading.current_thread() is threading.main_thread() and any(
+        connection is own for own in connections.all(initialized_only=True)
+    ):
         _main_threads[connection.alias] = connection
 
 

@@ -42,9 +42,9 @@ class Failure:
     retry_after_s: float | None = None
     """What the provider asked for."""
 
-    def error(self, host: str, call: str) -> ProviderError:
-        """For the caller: nothing of what the provider said, which may be the prompt."""
-        said = f"{host} answered {self.status}. " if self.status else f"{host}: "
+    def error(self, found: BaseException, host: str, call: str) -> ProviderError:
+        """For the caller: what happened, and nothing of what the provider said, which may be the prompt."""
+        said = f"{host} answered {self.status}. " if self.status else f"{host}: {type(found).__name__}. "
         advice = " ".join((self.kind.__doc__ or "").split())
         facts = {"status": self.status, "retryable": self.retryable, "retry_after_s": self.retry_after_s}
         return self.kind(f"{said}{advice}", call=call, **facts)

@@ -33,7 +33,7 @@ class _PerLoop(ChatAnthropic):
 
 
 class Anthropic:
-    """Claude models.
+    """Anthropic's models.
 
     Args:
         base_url: of a gateway; None for Anthropic.
