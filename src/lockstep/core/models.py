@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from lockstep.core.features import FeatureSpec
 
@@ -36,3 +40,34 @@ class Feature(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Notice(models.Model):
+    """A message to people, written in the transaction that it speaks of and handed out afterwards."""
+
+    class Severity(models.TextChoices):
+        INFO = "info", "info"
+        WARNING = "warning", "warning"
+        ERROR = "error", "error"
+        CRITICAL = "critical", "critical"
+
+    at = models.DateTimeField(db_default=Now())
+    topic = models.CharField(max_length=100, help_text="Dotted kind: budgets.soft.")
+    subject = models.CharField(max_length=300)
+    body = models.TextField(blank=True)
+    severity = models.CharField(max_length=10, choices=Severity, default=Severity.INFO)
+    dedup_key = models.CharField(
+        max_length=200, blank=True, help_text="Notices with one key are one incident."
+    )
+    resolves = models.BooleanField(default=False, help_text="Closes the incident of its key.")
+    facts = models.JSONField(default=dict, blank=True)
+    handed_at = models.DateTimeField(null=True, blank=True, help_text="When its deliveries were written.")
+
+    class Meta:
+        ordering: ClassVar = ["-at", "-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["id"], condition=Q(handed_at=None), name="lockstep_core_notice_new")
+        ]
+
+    def __str__(self) -> str:
+        return self.subject

@@ -25,9 +25,9 @@ BEGIN
         WHERE id IN (
             SELECT id FROM lockstep_llm_call WHERE state = 'reserved' AND expires_at < moment
             ORDER BY expires_at LIMIT most FOR UPDATE SKIP LOCKED)
-        RETURNING id, cost_micros
+        RETURNING id
     LOOP
-        PERFORM lockstep_llm_settle_v1(lapsed.id, lapsed.cost_micros);
+        PERFORM lockstep_llm_settle_v1(lapsed.id);
         count := count + 1;
     END LOOP;
     RETURN count;
@@ -39,7 +39,7 @@ _FIELDS = """
     unit text, prompt text, prompt_version text, arm text, release_id bigint, fallback_version text,
     provider text, endpoint text, model text, priced_as text, run text, node text, trace_id text,
     bound_input int, bound_output int, currency text, lapse_after_s float8, durable boolean, refused text,
-    tools_done jsonb"""
+    pinned boolean, forced boolean, tools_done jsonb"""
 
 # A reservation may be lost with the server's last second unless it is asked to be durable; its settlement never is,
 # and writes the row anew.
@@ -81,7 +81,7 @@ BEGIN
             a.arm := live.arm;
             a.release_id := live.release_id;
             a.bound_input := a.bound_input + coalesce(live.template_bytes, 0);
-            IF coalesce(live.model, '') <> '' THEN
+            IF coalesce(live.model, '') <> '' AND NOT coalesce(a.pinned, false) THEN
                 a.provider := split_part(live.model, ':', 1);
                 a.model := substr(live.model, length(a.provider) + 2);
                 a.priced_as := a.model;
@@ -97,8 +97,11 @@ BEGIN
     price := lockstep_llm_price_v1(a.provider, a.priced_as, moment, a.bound_input);
     SELECT lockstep_llm_rate_v1(p.currency, a.currency, moment) INTO rate FROM lockstep_llm_price p WHERE p.id = price;
     bound := lockstep_llm_bound_v1(price, rate, moment, a.bound_input, a.bound_output);
+    IF coalesce(a.forced, false) THEN
+        refusal := NULL;
+    END IF;
     IF refusal IS NULL THEN
-        held := lockstep_llm_reserve_v1(a.id, asked, bound);
+        held := lockstep_llm_reserve_v1(a.id, asked, moment, a.bound_input::bigint + a.bound_output, bound);
         refusal := held ->> 'refused';
     END IF;
 
@@ -146,7 +149,7 @@ BEGIN
         RETURN '{}';
     END IF;
     c.bound_micros := lockstep_llm_bound_v1(c.price_id, c.rate_id, c.at, input, c.bound_output);
-    held := lockstep_llm_reserve_v1(call, asked, c.bound_micros);
+    held := lockstep_llm_reserve_v1(call, asked, c.at, input::bigint + c.bound_output, c.bound_micros);
     IF held ->> 'refused' IS NOT NULL THEN
         RETURN held;
     END IF;
@@ -169,7 +172,7 @@ BEGIN
         priced_as text, endpoint text);
     SELECT * INTO c FROM lockstep_llm_call WHERE id = t.id FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM lockstep_llm_begin_v1(asked || '{"durable": true}');
+        PERFORM lockstep_llm_begin_v1(asked || '{"durable": true, "forced": true}');
         SELECT * INTO c FROM lockstep_llm_call WHERE id = t.id FOR UPDATE;
     END IF;
     IF c.state NOT IN ('reserved', 'lapsed') THEN
@@ -202,7 +205,7 @@ BEGIN
         rate_id = c.rate_id, cost_micros = c.cost_micros, latency_ms = t.latency_ms,
         first_token_ms = t.first_token_ms, tools = coalesce(t.tools, '[]'), settled_at = clock_timestamp()
     WHERE id = c.id;
-    PERFORM lockstep_llm_settle_v1(c.id, c.cost_micros);
+    PERFORM lockstep_llm_settle_v1(c.id);
     RETURN jsonb_build_object('state', 'settled', 'cost_micros', c.cost_micros);
 END $body$
 """

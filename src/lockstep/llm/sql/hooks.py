@@ -34,8 +34,11 @@ $function$
 
 DROP_RESOLVE = "DROP FUNCTION IF EXISTS lockstep_llm_resolve_v1(text, text, text)"
 
-RESERVE_SIGNATURE = "lockstep_llm_reserve_v1(call uuid, asked jsonb, bound_micros bigint) RETURNS jsonb"
-"""Whether the call may be made: NULL, or ``{"refused": reason, "retry_after_s": n}``."""
+RESERVE_SIGNATURE = """\
+lockstep_llm_reserve_v1(call uuid, asked jsonb, began timestamptz, bound_tokens bigint, bound_micros bigint)
+RETURNS jsonb"""
+"""Whether the call may be made: NULL, or ``{"refused": reason, "retry_after_s": n, ...}``. A call that holds a
+reservation already asks for a larger one. ``{"forced": true}`` in ``asked`` was sent already: it must be counted."""
 
 RESERVE_NULL = f"""
 CREATE OR REPLACE FUNCTION {RESERVE_SIGNATURE}
@@ -47,10 +50,10 @@ END
 $function$
 """
 
-DROP_RESERVE = "DROP FUNCTION IF EXISTS lockstep_llm_reserve_v1(uuid, jsonb, bigint)"
+DROP_RESERVE = "DROP FUNCTION IF EXISTS lockstep_llm_reserve_v1(uuid, jsonb, timestamptz, bigint, bigint)"
 
-SETTLE_SIGNATURE = "lockstep_llm_settle_v1(call uuid, cost_micros bigint) RETURNS void"
-"""Takes note of what a reserved call cost in the end."""
+SETTLE_SIGNATURE = "lockstep_llm_settle_v1(call uuid) RETURNS void"
+"""Takes note of what a reserved call cost in the end: the row says it. Comes again if a lapsed call comes back."""
 
 SETTLE_NULL = f"""
 CREATE OR REPLACE FUNCTION {SETTLE_SIGNATURE}
@@ -62,4 +65,4 @@ END
 $function$
 """
 
-DROP_SETTLE = "DROP FUNCTION IF EXISTS lockstep_llm_settle_v1(uuid, bigint)"
+DROP_SETTLE = "DROP FUNCTION IF EXISTS lockstep_llm_settle_v1(uuid)"

@@ -1,0 +1,1 @@
+"""What other apps' functions in the database may call of core."""
