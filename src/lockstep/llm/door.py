@@ -24,6 +24,7 @@ from lockstep.llm.exceptions import (
     EndpointRefused,
     FeatureOff,
     LedgerError,
+    LlmError,
     NoRelease,
     ProviderBadAnswer,
 )
@@ -128,6 +129,7 @@ class Attempts:
             LedgerError: the ledger cannot be written.
         """
         if self._ready:
+            self._top_up(self._ready)
             trip, self._ready = self._ready, None
             trip.started = time.perf_counter()
             return trip
@@ -167,15 +169,20 @@ class Attempts:
         )
         self._refuse(refusal(route))
 
-    def widen(self, bound_input: int) -> None:
-        """The words came out longer than was reckoned.
+    def widen(self, bound_input: int, bound_output: int) -> None:
+        """The request as it will leave may be larger than was reckoned: ``begin`` reserves what is missing."""
+        self._plain = replace(
+            self._plain,
+            bound_input=max(bound_input, self._plain.bound_input),
+            bound_output=max(bound_output, self._plain.bound_output),
+        )
 
-        Raises:
-            CallRefused: so much may not be spent.
-        """
-        self._plain = replace(self._plain, bound_input=max(bound_input, self._plain.bound_input))
-        if self._ready and bound_input > self._ready.begun.bound_input:
-            self._refuse(ledger.widen(self._ready.asked, bound_input))
+    def _top_up(self, trip: Trip) -> None:
+        most = self._plain
+        if most.bound_input > trip.begun.bound_input or most.bound_output > trip.asked.bound_output:
+            bound_input = max(most.bound_input, trip.begun.bound_input)
+            trip.asked = replace(trip.asked, bound_output=most.bound_output)
+            self._refuse(ledger.widen(trip.asked, bound_input))
 
     def _refuse(self, reason: str | None) -> None:
         if reason and self._ready:
@@ -183,11 +190,21 @@ class Attempts:
             self._end(trip, Told(trip.asked.id, "refused", "none", error_type=reason))
             raise _refused(replace(trip.begun, refused=reason), trip.asked)
 
-    def abandon(self, error: BaseException) -> None:
-        """Nothing was sent after all."""
+    @property
+    def waiting(self) -> bool:
+        """Whether an attempt was opened whose request has not left."""
+        return self._ready is not None
+
+    def abandon(self, error: BaseException | None = None) -> None:
+        """Nothing was sent after all: an error came before, a cache answered, nobody read the stream."""
         if self._ready:
             trip, self._ready = self._ready, None
-            self._end(trip, Told(trip.asked.id, "error", "none", error_type=type(error).__name__))
+            self.unsent(trip, error)
+
+    def unsent(self, trip: Trip, error: BaseException | None = None) -> None:
+        """Give back what was reserved for an attempt that did not leave."""
+        outcome, name = ("error", type(error).__name__) if error else ("cancelled", "NotSent")
+        self._end(trip, Told(trip.asked.id, outcome, "none", error_type=name))
 
     def answered(self, trip: Trip) -> None:
         """The answer is whole."""
@@ -209,6 +226,12 @@ class Attempts:
         self._end(trip, self._told(trip, "error", charge, error_type=name))
         last = trip.asked.attempt >= settings().attempts or trip.seen.pieces
         return None if last or not found.retryable else pause_s(trip.asked.attempt, found)
+
+    def ours(self, error: BaseException) -> BaseException:
+        """The error for the caller: what a provider says in its own may be the prompt. Raise it ``from None``."""
+        if not isinstance(error, Exception) or isinstance(error, LlmError | AssertionError):
+            return error  # a cancelled task; what is ours already; a test's
+        return failure(error).error(error, self.route.endpoint or self.route.provider, self.id)
 
     def cut(self, trip: Trip) -> ProviderBadAnswer:
         """A stream ended without saying so. Returns the error to raise."""
@@ -242,12 +265,12 @@ def subject(route: Route) -> dict[str, Any]:
     feature = route.feature.name if route.feature else now.feature or ""
     return {
         "feature": feature,
-        "cohort": (now.cohort or _cohort(now.user))[:100],
-        "tenant": (now.tenant or "")[:100],
+        "cohort": str(now.cohort or _cohort(now.user))[:100],
+        "tenant": str(now.tenant or "")[:100],
         "user_key": key,
         "unit": key,
-        "run": (now.run or "")[:64],
-        "node": (now.node or "")[:200],
+        "run": str(now.run or "")[:64],
+        "node": str(now.node or "")[:200],
     }
 
 

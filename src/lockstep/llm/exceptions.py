@@ -30,7 +30,7 @@ class LlmError(LockstepError):
 
 
 class LedgerError(LlmError, RuntimeError):
-    """The ledger could not be written, so the call was not made. See the error that caused this."""
+    """The ledger cannot be written, and nothing is sent without it. See the error that caused this."""
 
 
 class ProviderMisconfigured(LlmError, ImproperlyConfigured):
@@ -38,7 +38,7 @@ class ProviderMisconfigured(LlmError, ImproperlyConfigured):
 
 
 class CallRefused(LlmError, PermissionError):
-    """The door let the call not out. ``reason`` says why; the refusal is a row of the ledger.
+    """The door did not let the call out. ``reason`` says why; the refusal is a row of the ledger.
 
     Attributes: ``reason``, ``call`` (id of the row).
     """

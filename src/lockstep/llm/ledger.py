@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -129,7 +130,14 @@ def begin(asked: Asked) -> Begun:
 
 
 def widen(asked: Asked, bound_input: int) -> str | None:
-    """Reserve more for a call that came out longer than was reckoned. Returns: why it may not be made, or None."""
+    """Reserve more for a call that came out longer than was reckoned; the bounds only grow.
+
+    Args:
+        asked: its ``bound_output`` is the new one.
+        bound_input: tokens of the input at most, the template's included.
+
+    Returns: why it may not be made, or None.
+    """
     row = _json(
         query("SELECT lockstep_llm_widen_v1(%s, %s::jsonb, %s)", (asked.id, _asked(asked), bound_input))[0]
     )
@@ -173,8 +181,14 @@ def _facts(row: Asked | Told | Usage) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in ("", None, ())}
 
 
+NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""The escaped character, and not a backslash that ``u0000`` happens to follow."""
+
+
 def _dumps(facts: dict[str, Any]) -> str:
-    return json.dumps(facts, ensure_ascii=True).replace("\\u0000", "")
+    """JSON as jsonb takes it: without NUL, and without half a surrogate pair."""
+    text = json.dumps(facts, ensure_ascii=False).encode("utf-8", "replace").decode()
+    return NUL.sub(r"\1", text) if "\\u0000" in text else text
 
 
 def _json(value: Any) -> dict[str, Any]:

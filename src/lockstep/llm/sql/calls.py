@@ -132,25 +132,29 @@ BEGIN
 END $body$
 """
 
-# The words of a prompt are filled in after the reservation; where they came out longer than was reckoned, more is
-# reserved before anything leaves.
+# The words of a prompt are filled in after the reservation, and it may set its own limit of the answer; where either
+# came out larger than was reckoned, more is reserved before anything leaves. Bounds only grow.
 _WIDEN = """
 CREATE FUNCTION lockstep_llm_widen_v1(call uuid, asked jsonb, input int) RETURNS jsonb LANGUAGE plpgsql AS $body$
 DECLARE
     c lockstep_llm_call%ROWTYPE;
     held jsonb;
+    output int := coalesce((asked ->> 'bound_output')::int, 0);
 BEGIN
     PERFORM set_config('lock_timeout', '5s', true);
     SELECT * INTO c FROM lockstep_llm_call WHERE id = call AND state = 'reserved' FOR UPDATE;
-    IF NOT FOUND OR c.bound_input >= input THEN
+    IF NOT FOUND OR (c.bound_input >= input AND c.bound_output >= output) THEN
         RETURN '{}';
     END IF;
-    c.bound_micros := lockstep_llm_bound_v1(c.price_id, c.rate_id, c.at, input, c.bound_output);
+    c.bound_input := greatest(c.bound_input, input);
+    c.bound_output := greatest(c.bound_output, output);
+    c.bound_micros := lockstep_llm_bound_v1(c.price_id, c.rate_id, c.at, c.bound_input, c.bound_output);
     held := lockstep_llm_reserve_v1(call, asked, c.bound_micros);
     IF held ->> 'refused' IS NOT NULL THEN
         RETURN held;
     END IF;
-    UPDATE lockstep_llm_call SET bound_input = input, bound_micros = c.bound_micros WHERE id = call;
+    UPDATE lockstep_llm_call SET bound_input = c.bound_input, bound_output = c.bound_output,
+        bound_micros = c.bound_micros WHERE id = call;
     RETURN '{}';
 END $body$
 """
@@ -161,6 +165,7 @@ DECLARE
     t record;
     c lockstep_llm_call%ROWTYPE;
     charge text := told ->> 'charge';
+    lost boolean := false;  -- with the last second of a server that crashed; the request was made all the same
 BEGIN
     PERFORM set_config('lock_timeout', '5s', true);
     SELECT * INTO t FROM jsonb_to_record(told) AS x (id uuid, outcome text, error_type text, finish_reason text,
@@ -169,10 +174,11 @@ BEGIN
         priced_as text, endpoint text);
     SELECT * INTO c FROM lockstep_llm_call WHERE id = t.id FOR UPDATE;
     IF NOT FOUND THEN
+        lost := true;
         PERFORM lockstep_llm_begin_v1(asked || '{"durable": true}');
         SELECT * INTO c FROM lockstep_llm_call WHERE id = t.id FOR UPDATE;
     END IF;
-    IF c.state NOT IN ('reserved', 'lapsed') THEN
+    IF NOT lost AND c.state NOT IN ('reserved', 'lapsed') THEN
         RETURN jsonb_build_object('state', c.state, 'cost_micros', c.cost_micros);
     END IF;
 
