@@ -76,7 +76,14 @@ class Meter:
 
     @contextmanager
     def measure(
-        self, *, operation: str, provider: str, model: str, feature: str | None = None, remote: bool = True
+        self,
+        *,
+        operation: str,
+        provider: str,
+        model: str,
+        feature: str | None = None,
+        remote: bool = True,
+        most_tokens: int = 0,
     ) -> Iterator[Usage]:
         usage = Usage()
         yield usage

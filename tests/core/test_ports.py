@@ -19,7 +19,14 @@ class Recorder:
 
     @contextmanager
     def measure(
-        self, *, operation: str, provider: str, model: str, feature: str | None = None, remote: bool = True
+        self,
+        *,
+        operation: str,
+        provider: str,
+        model: str,
+        feature: str | None = None,
+        remote: bool = True,
+        most_tokens: int = 0,
     ) -> Iterator[Usage]:
         self.seen.append((operation, provider, model, feature))
         yield Usage()

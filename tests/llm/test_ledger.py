@@ -161,8 +161,8 @@ def test_ids_sort_by_time() -> None:
 def test_what_comes_out_longer_than_was_reckoned_is_reserved_before_it_leaves(prices: None) -> None:
     call = asked()
     assert begin(call).bound_input == 2_000
-    assert widen(call, 1_000) is None
+    assert widen(call, 1_000) == {}
     assert Call.objects.get().bound_input == 2_000
-    assert widen(call, 3_000) is None
+    assert widen(call, 3_000) == {}
     row = Call.objects.get()
     assert (row.bound_input, row.bound_micros) == (3_000, round((3_000 * 3 + 1_000 * 8) * 0.8))

@@ -69,7 +69,14 @@ class Recorder:
 
     @contextmanager
     def measure(
-        self, *, operation: str, provider: str, model: str, feature: str | None = None, remote: bool = True
+        self,
+        *,
+        operation: str,
+        provider: str,
+        model: str,
+        feature: str | None = None,
+        remote: bool = True,
+        most_tokens: int = 0,
     ) -> Iterator[Usage]:
         usage = Usage()
         if provider == "hashing":  # the server's own vectors

@@ -132,7 +132,14 @@ class Metering(Protocol):
     """Takes note of every call to a model. ``lockstep.llm`` registers its ledger here."""
 
     def measure(
-        self, *, operation: str, provider: str, model: str, feature: str | None = None, remote: bool = True
+        self,
+        *,
+        operation: str,
+        provider: str,
+        model: str,
+        feature: str | None = None,
+        remote: bool = True,
+        most_tokens: int = 0,
     ) -> AbstractContextManager[Usage]:
         """Surround one attempt. An exception that leaves the block is the attempt's outcome.
 
@@ -141,13 +148,21 @@ class Metering(Protocol):
             provider: ``openai``, ``onnx`` …
             feature: name of the capability that pays; None when the context names none.
             remote: whether another process answers, which may cost money; what is computed here is only counted.
+            most_tokens: what it can read at most: so much of a budget is held while it is under way.
         """
 
 
 class NoMetering:
     @contextmanager
     def measure(
-        self, *, operation: str, provider: str, model: str, feature: str | None = None, remote: bool = True
+        self,
+        *,
+        operation: str,
+        provider: str,
+        model: str,
+        feature: str | None = None,
+        remote: bool = True,
+        most_tokens: int = 0,
     ) -> Iterator[Usage]:
         yield Usage()
 

@@ -13,15 +13,14 @@ from langchain_core.messages.utils import convert_to_messages
 
 from lockstep.core import context
 from lockstep.core.features import FeatureSpec
-from lockstep.llm.conf import settings
 from lockstep.llm.door import Attempts
-from lockstep.llm.exceptions import LlmError, ProviderBadAnswer
+from lockstep.llm.exceptions import ProviderBadAnswer
 from lockstep.llm.hooks import PromptError, Rendered, prompting
-from lockstep.llm.metering import Metered, opened
-from lockstep.llm.providers import chat_model, route
+from lockstep.llm.metering import Metered, apart, opened
+from lockstep.llm.providers import chat_model, get_provider, route
+from lockstep.llm.refusals import Route
 from lockstep.llm.reply import Reply
-from lockstep.llm.retries import failure
-from lockstep.llm.usage import bound_of, tools_done
+from lockstep.llm.usage import bound_of, most_output, tools_done
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessageChunk
@@ -50,12 +49,12 @@ def begin(feature: FeatureSpec, asked: Any, model: str | None, parameters: Mappi
         attempts = Attempts(
             there,
             bound_input=bound_of(messages, parameters),
-            bound_output=_most(parameters),
+            bound_output=_most(there, parameters),
             tools_done=tools_done(messages),
         )
-        ready = chat_model(there)
         attempts.open()
-        return Calling(attempts, ready, messages, dict(parameters))
+        with _given_back(attempts):
+            return Calling(attempts, chat_model(there), messages, dict(parameters))
     if not feature.prompt:
         raise PromptError(
             f"The feature {feature.name!r} names no prompt for these variables: feature({feature.name!r}, prompt=…),"
@@ -65,26 +64,31 @@ def begin(feature: FeatureSpec, asked: Any, model: str | None, parameters: Mappi
 
 
 def _prompted(
-    feature: FeatureSpec, prompt: str, variables: Mapping[str, Any], there: Any, parameters: dict[str, Any]
+    feature: FeatureSpec, prompt: str, variables: Mapping[str, Any], there: Route, parameters: dict[str, Any]
 ) -> Calling:
     fallback = prompting.get().fallback(prompt)
     attempts = Attempts(
         there,
         bound_input=64
         + sum(len(_text(value).encode("utf-8", "surrogatepass")) for value in variables.values()),
-        bound_output=_most(parameters),
+        bound_output=_most(there, parameters),
         prompt={"prompt": prompt, "fallback_version": fallback},
     )
     trip = attempts.open()
-    try:
+    with _given_back(attempts):
         rendered = prompting.get().rendered(prompt, trip.begun.prompt_version, variables)
         if trip.begun.model != f"{there.provider}:{there.model}":
             there = route(trip.begun.model, feature)
             attempts.reroute(there)
         messages, given = _rendered(rendered), _parameters(rendered, parameters)
-        request = {"tools": rendered.tools, "response_format": rendered.output_schema, **given}
-        attempts.widen(bound_of(messages, request))
         return Calling(attempts, chat_model(there), messages, given, rendered)
+
+
+@contextmanager
+def _given_back(attempts: Attempts) -> Iterator[None]:
+    """What is reserved before an error in this block is not spent."""
+    try:
+        yield
     except BaseException as error:
         attempts.abandon(error)
         raise
@@ -101,35 +105,68 @@ class Calling:
     rendered: Rendered | None = None
 
     def run(self, schema: Any) -> Any:
-        with self._errors(), opened(self.attempts):
-            return self._runnable(schema).invoke(self.messages, **self._arguments())
+        try:
+            with self._errors(), opened(self.attempts):
+                return self._runnable(schema).invoke(self.messages, **self._arguments())
+        finally:
+            self.attempts.abandon()
 
     async def arun(self, schema: Any) -> Any:
-        with self._errors(), opened(self.attempts):
-            return await self._runnable(schema).ainvoke(self.messages, **self._arguments())
+        try:
+            with self._errors(), opened(self.attempts):
+                return await self._runnable(schema).ainvoke(self.messages, **self._arguments())
+        finally:
+            await self._aabandon()
 
     def pieces(self, now: context.Context) -> Iterator[AIMessageChunk]:
-        """The stream; each step runs in the context in which it was asked for."""
-        facts = _facts(now)
-        with self._errors():
-            with opened(self.attempts):
-                stream = self.model.stream(self.messages, **self._arguments())
-                first = next(stream, None)
-            while first is not None:
-                yield first
-                with context.use(**facts):
-                    first = next(stream, None)
+        """The stream; each step runs in the context in which it was asked for.
+
+        It stands at its beginning already: a generator that never ran does not learn that it is closed or dropped,
+        and what was reserved would be charged when it lapses.
+        """
+        pieces = self._pieces(now)
+        next(pieces)
+        return pieces
 
     async def apieces(self, now: context.Context) -> AsyncIterator[AIMessageChunk]:
+        """``pieces`` for ``async for``."""
+        pieces = self._apieces(now)
+        await anext(pieces)
+        return pieces
+
+    def _pieces(self, now: context.Context) -> Iterator[Any]:
         facts = _facts(now)
-        with self._errors():
-            with opened(self.attempts):
-                stream = aiter(self.model.astream(self.messages, **self._arguments()))
-                first: Any = await anext(stream, None)
-            while first is not None:
-                yield first
-                with context.use(**facts):
-                    first = await anext(stream, None)
+        try:
+            yield
+            with self._errors():
+                with opened(self.attempts):
+                    stream = self.model.stream(self.messages, **self._arguments())
+                    first = next(stream, None)
+                while first is not None:
+                    yield first
+                    with context.use(**facts):
+                        first = next(stream, None)
+        finally:
+            self.attempts.abandon()
+
+    async def _apieces(self, now: context.Context) -> AsyncIterator[Any]:
+        facts = _facts(now)
+        try:
+            yield
+            with self._errors():
+                with opened(self.attempts):
+                    stream = aiter(self.model.astream(self.messages, **self._arguments()))
+                    first: Any = await anext(stream, None)
+                while first is not None:
+                    yield first
+                    with context.use(**facts):
+                        first = await anext(stream, None)
+        finally:
+            await self._aabandon()
+
+    async def _aabandon(self) -> None:
+        if self.attempts.waiting:
+            await apart(self.attempts.abandon)
 
     def reply(self, answer: Any, schema: Any) -> Reply:
         attempts = self.attempts
@@ -157,16 +194,11 @@ class Calling:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """What a provider says in its errors may be the prompt: callers get ours, without the original as its cause."""
+        """What LangChain raises around a request may quote the answer: callers get ours, without it as its cause."""
         try:
             yield
-        except (LlmError, GeneratorExit, AssertionError):  # the last are a test's, no provider's
-            raise
         except Exception as error:
-            host = self.attempts.route.endpoint or self.attempts.route.provider
-            raise failure(error).error(error, host, self.attempts.id) from None
-        finally:
-            self.attempts.abandon(RuntimeError())
+            raise self.attempts.ours(error) from None
 
 
 def _messages(asked: Any) -> list[BaseMessage]:
@@ -184,8 +216,8 @@ def _parameters(rendered: Rendered, given: Mapping[str, Any]) -> dict[str, Any]:
     return {**rendered.parameters, **given}
 
 
-def _most(parameters: Mapping[str, Any]) -> int:
-    return int(parameters.get("max_tokens") or settings().max_output_tokens)
+def _most(there: Route, parameters: Mapping[str, Any]) -> int:
+    return most_output(parameters, getattr(get_provider(there.provider), "parameters", {}))
 
 
 def _text(value: Any) -> str:

@@ -53,7 +53,8 @@ def query(statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
         return _apart(alias, statement, params)
     except (psycopg.Error, PoolTimeout, Error) as error:  # Django's own where a test's connection serves
         raise LedgerError(
-            f"The ledger on the database {alias!r} cannot be written ({type(error).__name__}), so nothing was sent."
+            f"The ledger on the database {alias!r} cannot be written ({type(error).__name__});"
+            " nothing is sent without it."
         ) from error
 
 

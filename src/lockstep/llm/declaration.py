@@ -68,7 +68,7 @@ class Feature:
         from lockstep.llm.metering import apart
 
         with self._working(how) as (begin, parameters):
-            call = await apart(begin, asked, model, parameters)
+            call = await apart(begin, asked, model, parameters, undo=lambda call: call.attempts.abandon())
             reply: Reply = call.reply(await call.arun(schema), schema)
             return reply
 
@@ -83,8 +83,8 @@ class Feature:
         from lockstep.llm.metering import apart
 
         with self._working(how) as (begin, parameters):
-            call = await apart(begin, asked, model, parameters)
-            return AsyncStream(call.apieces(context.current()), call.attempts)
+            call = await apart(begin, asked, model, parameters, undo=lambda call: call.attempts.abandon())
+            return AsyncStream(await call.apieces(context.current()), call.attempts)
 
     def batch(self, many: Sequence[Any], /, *, workers: int = 8, **how: Any) -> list[Reply | Exception]:
         """Ask several at once, in threads. An answer that failed is its exception, in its place.

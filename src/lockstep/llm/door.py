@@ -15,59 +15,21 @@ from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
 from lockstep.core import context
-from lockstep.core.features import DATA_CLASSES, FeatureSpec
 from lockstep.llm import ledger
 from lockstep.llm.conf import settings
 from lockstep.llm.exceptions import (
-    CallRefused,
-    DataClassRefused,
-    EndpointRefused,
-    FeatureOff,
     LedgerError,
-    NoRelease,
+    LlmError,
     ProviderBadAnswer,
 )
 from lockstep.llm.ledger import Asked, Begun, Told
+from lockstep.llm.refusals import Route, refusal, refused
 from lockstep.llm.retries import failure, pause_s
 from lockstep.llm.usage import Seen, usage_of
 
-__all__ = ["Attempts", "Route", "Trip", "refusal"]
+__all__ = ["Attempts", "Route", "Trip"]
 
 logger = logging.getLogger("lockstep.llm")
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a call goes, and for what."""
-
-    provider: str
-    """Alias."""
-    model: str
-    endpoint: str
-    priced_as: str
-    feature: FeatureSpec | None = None
-    data_class: str | None = None
-    """The most sensitive data that the provider may see; None: all."""
-
-
-def refusal(route: Route) -> str | None:
-    """Why the feature may not go there; None: it may."""
-    spec = route.feature
-    if spec is None:
-        return None
-    if spec.endpoints and not any(_within(route.endpoint, allowed) for allowed in spec.endpoints):
-        return EndpointRefused.reason
-    if route.data_class is not None and DATA_CLASSES.index(spec.data_class) > DATA_CLASSES.index(
-        route.data_class
-    ):
-        return DataClassRefused.reason
-    return None
-
-
-def _within(endpoint: str, allowed: str) -> bool:
-    """Whole path segments: ``https://a/v1`` allows ``https://a/v1/x`` and not ``https://a/v10`` or ``https://a.evil``."""
-    allowed = allowed.rstrip("/")
-    return endpoint.rstrip("/") == allowed or endpoint.startswith(f"{allowed}/")
 
 
 @dataclass(slots=True)
@@ -128,6 +90,7 @@ class Attempts:
             LedgerError: the ledger cannot be written.
         """
         if self._ready:
+            self._top_up(self._ready)
             trip, self._ready = self._ready, None
             trip.started = time.perf_counter()
             return trip
@@ -137,7 +100,7 @@ class Attempts:
         asked = replace(self._plain, id=self.id, attempt=self._count, **self.prompt)
         begun = ledger.begin(asked)
         if begun.refused:
-            raise _refused(begun, asked)
+            raise refused(begun.refused, begun.held, asked)
         return Trip(asked, begun, time.perf_counter(), Seen())
 
     def open(self) -> Trip:
@@ -167,27 +130,43 @@ class Attempts:
         )
         self._refuse(refusal(route))
 
-    def widen(self, bound_input: int) -> None:
-        """The words came out longer than was reckoned.
+    def widen(self, bound_input: int, bound_output: int) -> None:
+        """The request as it will leave may be larger than was reckoned: ``begin`` reserves what is missing."""
+        self._plain = replace(
+            self._plain,
+            bound_input=max(bound_input, self._plain.bound_input),
+            bound_output=max(bound_output, self._plain.bound_output),
+        )
 
-        Raises:
-            CallRefused: so much may not be spent.
-        """
-        self._plain = replace(self._plain, bound_input=max(bound_input, self._plain.bound_input))
-        if self._ready and bound_input > self._ready.begun.bound_input:
-            self._refuse(ledger.widen(self._ready.asked, bound_input))
+    def _top_up(self, trip: Trip) -> None:
+        most = self._plain
+        if most.bound_input > trip.begun.bound_input or most.bound_output > trip.asked.bound_output:
+            bound_input = max(most.bound_input, trip.begun.bound_input)
+            trip.asked = replace(trip.asked, bound_output=most.bound_output)
+            held = ledger.widen(trip.asked, bound_input)
+            self._refuse(held.get("refused"), held)
 
-    def _refuse(self, reason: str | None) -> None:
+    def _refuse(self, reason: str | None, held: Mapping[str, Any] | None = None) -> None:
         if reason and self._ready:
             trip, self._ready = self._ready, None
             self._end(trip, Told(trip.asked.id, "refused", "none", error_type=reason))
-            raise _refused(replace(trip.begun, refused=reason), trip.asked)
+            raise refused(reason, held or {}, trip.asked)
 
-    def abandon(self, error: BaseException) -> None:
-        """Nothing was sent after all."""
+    @property
+    def waiting(self) -> bool:
+        """Whether an attempt was opened whose request has not left."""
+        return self._ready is not None
+
+    def abandon(self, error: BaseException | None = None) -> None:
+        """Nothing was sent after all: an error came before, a cache answered, nobody read the stream."""
         if self._ready:
             trip, self._ready = self._ready, None
-            self._end(trip, Told(trip.asked.id, "error", "none", error_type=type(error).__name__))
+            self.unsent(trip, error)
+
+    def unsent(self, trip: Trip, error: BaseException | None = None) -> None:
+        """Give back what was reserved for an attempt that did not leave."""
+        outcome, name = ("error", type(error).__name__) if error else ("cancelled", "NotSent")
+        self._end(trip, Told(trip.asked.id, outcome, "none", error_type=name))
 
     def answered(self, trip: Trip) -> None:
         """The answer is whole."""
@@ -209,6 +188,12 @@ class Attempts:
         self._end(trip, self._told(trip, "error", charge, error_type=name))
         last = trip.asked.attempt >= settings().attempts or trip.seen.pieces
         return None if last or not found.retryable else pause_s(trip.asked.attempt, found)
+
+    def ours(self, error: BaseException) -> BaseException:
+        """The error for the caller: what a provider says in its own may be the prompt. Raise it ``from None``."""
+        if not isinstance(error, Exception) or isinstance(error, LlmError | AssertionError):
+            return error  # a cancelled task; what is ours already; a test's
+        return failure(error).error(error, self.route.endpoint or self.route.provider, self.id)
 
     def cut(self, trip: Trip) -> ProviderBadAnswer:
         """A stream ended without saying so. Returns the error to raise."""
@@ -242,12 +227,12 @@ def subject(route: Route) -> dict[str, Any]:
     feature = route.feature.name if route.feature else now.feature or ""
     return {
         "feature": feature,
-        "cohort": (now.cohort or _cohort(now.user))[:100],
-        "tenant": (now.tenant or "")[:100],
+        "cohort": str(now.cohort or _cohort(now.user))[:100],
+        "tenant": str(now.tenant or "")[:100],
         "user_key": key,
         "unit": key,
-        "run": (now.run or "")[:64],
-        "node": (now.node or "")[:200],
+        "run": str(now.run or "")[:64],
+        "node": str(now.node or "")[:200],
     }
 
 
@@ -263,22 +248,3 @@ def _cohort(user: Any) -> str:
     path = settings().cohort
     choose: Callable[[Any], str | None] | None = import_string(path) if path and user is not None else None
     return (choose(user) or "") if choose else ""
-
-
-REFUSALS: dict[str, type[CallRefused]] = {
-    kind.reason: kind for kind in (FeatureOff, EndpointRefused, DataClassRefused, NoRelease)
-}
-
-
-def _refused(begun: Begun, asked: Asked) -> CallRefused:
-    kind = REFUSALS.get(begun.refused or "", CallRefused)
-    about = {
-        FeatureOff: f"The feature {asked.feature!r} is switched off in the admin.",
-        EndpointRefused: f"The feature {asked.feature!r} may not call {asked.endpoint or asked.provider!r}: its"
-        " declaration names other endpoints.",
-        DataClassRefused: f"The feature {asked.feature!r} holds more sensitive data than the provider"
-        f" {asked.provider!r} may see.",
-        NoRelease: f"The prompt {asked.prompt!r} has no release: run manage.py lockstep_prompts sync, or release one.",
-    }.get(kind, f"The call was refused: {begun.refused}.")
-    facts = {"reason": begun.refused, "call": asked.id, "retry_after_s": begun.retry_after_s}
-    return kind(about, **facts)

@@ -7,6 +7,8 @@ from django.core.exceptions import ImproperlyConfigured
 from lockstep.core.exceptions import LockstepError
 
 __all__ = [
+    "BudgetContended",
+    "BudgetExceeded",
     "CallRefused",
     "DataClassRefused",
     "EndpointRefused",
@@ -22,6 +24,7 @@ __all__ = [
     "ProviderRefused",
     "ProviderTimeout",
     "ProviderUnavailable",
+    "Unpriced",
 ]
 
 
@@ -30,7 +33,7 @@ class LlmError(LockstepError):
 
 
 class LedgerError(LlmError, RuntimeError):
-    """The ledger could not be written, so the call was not made. See the error that caused this."""
+    """The ledger cannot be written, and nothing is sent without it. See the error that caused this."""
 
 
 class ProviderMisconfigured(LlmError, ImproperlyConfigured):
@@ -38,7 +41,7 @@ class ProviderMisconfigured(LlmError, ImproperlyConfigured):
 
 
 class CallRefused(LlmError, PermissionError):
-    """The door let the call not out. ``reason`` says why; the refusal is a row of the ledger.
+    """The door did not let the call out. ``reason`` says why; the refusal is a row of the ledger.
 
     Attributes: ``reason``, ``call`` (id of the row).
     """
@@ -68,6 +71,28 @@ class NoRelease(CallRefused):
     """The prompt has no release and no file that could stand in for one."""
 
     reason = "no_release"
+
+
+class Unpriced(CallRefused):
+    """A budget of money holds the feature, and nobody knows what the model costs."""
+
+    reason = "unpriced"
+
+
+class BudgetExceeded(CallRefused):
+    """A budget is spent: what is left of it does not cover what the call may cost.
+
+    Attributes: ``budget`` (id), ``about`` (in words), ``unit`` (money or tokens), ``limit``, ``spent``, ``reserved``
+    and ``wanted`` (tokens, or millionths of the ledger's currency), ``retry_after_s``, ``resets_at``.
+    """
+
+    reason = "budget_exhausted"
+
+
+class BudgetContended(BudgetExceeded):
+    """Calls under way hold what is left of a budget and will give back what they do not use. Try again soon."""
+
+    reason = "budget_contended"
 
 
 class ProviderError(LlmError):

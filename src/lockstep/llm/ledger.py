@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,10 @@ from uuid_utils.compat import uuid7
 from lockstep.llm.conf import settings
 from lockstep.llm.connection import query
 
-__all__ = ["Asked", "Begun", "Told", "Usage", "begin", "end", "lapse", "new_id", "widen"]
+__all__ = ["MOST_TOKENS", "Asked", "Begun", "Told", "Usage", "begin", "end", "lapse", "new_id", "widen"]
+
+MOST_TOKENS = 2**31 - 1
+"""What a column of the ledger holds; a provider that counts more, or less than nothing, is wrong."""
 
 
 def new_id() -> str:
@@ -85,7 +89,8 @@ class Begun:
     """``provider:name``, another than was asked for if the release says so."""
     bound_input: int
     """Tokens that are reserved for the input, the template included."""
-    retry_after_s: float | None = None
+    held: Mapping[str, Any] = field(default_factory=dict)
+    """Of a refusal by a budget: about, unit, limit, spent, wanted, retry_after_s, resets_at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +129,22 @@ def begin(asked: Asked) -> Begun:
         row["release_id"],
         row["model"],
         row["bound_input"],
-        (row.get("held") or {}).get("retry_after_s"),
+        row.get("held") or {},
     )
 
 
-def widen(asked: Asked, bound_input: int) -> str | None:
-    """Reserve more for a call that came out longer than was reckoned. Returns: why it may not be made, or None."""
-    row = _json(
+def widen(asked: Asked, bound_input: int) -> Mapping[str, Any]:
+    """Reserve more for a call that came out longer than was reckoned; the bounds only grow.
+
+    Args:
+        asked: its ``bound_output`` is the new one.
+        bound_input: tokens of the input at most, the template's included.
+
+    Returns: empty, or what refuses it, as ``Begun.held``.
+    """
+    return _json(
         query("SELECT lockstep_llm_widen_v1(%s, %s::jsonb, %s)", (asked.id, _asked(asked), bound_input))[0]
     )
-    refused: str | None = row.get("refused")
-    return refused
 
 
 def end(told: Told, asked: Asked) -> int | None:
@@ -173,8 +183,14 @@ def _facts(row: Asked | Told | Usage) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value not in ("", None, ())}
 
 
+NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""The escaped character, and not a backslash that ``u0000`` happens to follow."""
+
+
 def _dumps(facts: dict[str, Any]) -> str:
-    return json.dumps(facts, ensure_ascii=True).replace("\\u0000", "")
+    """JSON as jsonb takes it: without NUL, and without half a surrogate pair."""
+    text = json.dumps(facts, ensure_ascii=False).encode("utf-8", "replace").decode()
+    return NUL.sub(r"\1", text) if "\\u0000" in text else text
 
 
 def _json(value: Any) -> dict[str, Any]:

@@ -23,13 +23,15 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
 from lockstep.core.testruns import under_test_runner
-from lockstep.llm.conf import settings
-from lockstep.llm.door import Attempts, Route, Trip
-from lockstep.llm.usage import MARK, bound_of, tools_done
+from lockstep.llm.door import Attempts, Trip
+from lockstep.llm.exceptions import ProviderMisconfigured
+from lockstep.llm.refusals import Route
+from lockstep.llm.usage import MARK, bound_of, most_output, tools_done
 
 __all__ = ["Metered", "apart", "metered", "opened"]
 
-_inside: ContextVar[bool] = ContextVar("lockstep_llm_inside", default=False)
+_inside: ContextVar[Any] = ContextVar("lockstep_llm_inside", default=None)
+"""LangChain's run whose request is under way; None outside of one."""
 _opened: ContextVar[Attempts | None] = ContextVar("lockstep_llm_opened", default=None)
 
 
@@ -44,12 +46,19 @@ def opened(attempts: Attempts) -> Iterator[None]:
 
 
 @contextmanager
-def _within() -> Iterator[None]:
-    token = _inside.set(True)
+def _within(run_manager: Any) -> Iterator[None]:
+    token = _inside.set(getattr(run_manager, "run_id", True))
     try:
         yield
     finally:
         _inside.reset(token)
+
+
+def _nested(run_manager: Any) -> bool:
+    """Whether a provider's class calls itself for the request under way. A callback that asks a model meanwhile, or a
+    task begun there, comes with a run of its own."""
+    inside = _inside.get()
+    return inside is not None and (run_manager is None or run_manager.run_id == inside)
 
 
 class Metered(BaseChatModel):
@@ -65,18 +74,18 @@ class Metered(BaseChatModel):
         run_manager: Any = None,
         **kwargs: Any,
     ) -> ChatResult:
-        if _inside.get():
+        if _nested(run_manager):
             return super()._generate(messages, stop, run_manager, **kwargs)  # type: ignore[safe-super]
         attempts = self._attempts(messages, kwargs)
         while True:
             trip = attempts.begin()
             try:
-                with _within():
+                with _within(run_manager):
                     result = super()._generate(messages, stop, run_manager, **kwargs)  # type: ignore[safe-super]
             except BaseException as error:
                 pause = attempts.failed(trip, error)
                 if pause is None:
-                    raise
+                    raise attempts.ours(error) from None
                 time.sleep(pause)
             else:
                 attempts.answered(_marked(trip, result))
@@ -89,18 +98,18 @@ class Metered(BaseChatModel):
         run_manager: Any = None,
         **kwargs: Any,
     ) -> ChatResult:
-        if _inside.get():
+        if _nested(run_manager):
             return await super()._agenerate(messages, stop, run_manager, **kwargs)
         attempts, model = self._attempts(messages, kwargs), await self._here()
         while True:
-            trip = await apart(attempts.begin)
+            trip = await apart(attempts.begin, undo=attempts.unsent)
             try:
-                with _within():
+                with _within(run_manager):
                     result: ChatResult = await model._agenerate(messages, stop, run_manager, **kwargs)
             except BaseException as error:
                 pause = await apart(attempts.failed, trip, error)
                 if pause is None:
-                    raise
+                    raise attempts.ours(error) from None
                 await asyncio.sleep(pause)
             else:
                 await apart(attempts.answered, _marked(trip, result))
@@ -113,7 +122,7 @@ class Metered(BaseChatModel):
         run_manager: Any = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        if _inside.get():
+        if _nested(run_manager):
             yield from super()._stream(messages, stop, run_manager, **kwargs)
             return
         attempts = self._attempts(messages, kwargs)
@@ -122,7 +131,7 @@ class Metered(BaseChatModel):
             pieces = super()._stream(messages, stop, run_manager, **kwargs)
             try:
                 while True:
-                    with _within():
+                    with _within(run_manager):
                         piece = next(pieces, None)
                     if piece is None:
                         break
@@ -133,7 +142,7 @@ class Metered(BaseChatModel):
             except BaseException as error:
                 pause = attempts.failed(trip, error)
                 if pause is None:
-                    raise
+                    raise attempts.ours(error) from None
                 time.sleep(pause)
             else:
                 return _ended(attempts, trip)
@@ -145,49 +154,51 @@ class Metered(BaseChatModel):
         run_manager: Any = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        if _inside.get():
+        if _nested(run_manager):
             async for piece in super()._astream(messages, stop, run_manager, **kwargs):
                 yield piece
             return
         attempts, model = self._attempts(messages, kwargs), await self._here()
         while True:
-            trip = await apart(attempts.begin)
-            with _within():
+            trip = await apart(attempts.begin, undo=attempts.unsent)
+            with _within(run_manager):
                 pieces = aiter(model._astream(messages, stop, run_manager, **kwargs))
             try:
                 while True:
-                    with _within():
+                    with _within(run_manager):
                         piece = await anext(pieces)
                     yield _noted(trip, piece)
             except StopAsyncIteration:
                 await apart(_ended, attempts, trip)
                 return
             except GeneratorExit:
-                attempts.cancelled(trip)
+                await apart(attempts.cancelled, trip)
                 raise
             except BaseException as error:
                 pause = await apart(attempts.failed, trip, error)
                 if pause is None:
-                    raise
+                    raise attempts.ours(error) from None
                 await asyncio.sleep(pause)
 
     def _attempts(self, messages: list[BaseMessage], request: Mapping[str, Any]) -> Attempts:
+        other = request.get("model") or request.get("model_name") or self._route.model
+        if other != self._route.model:
+            raise ProviderMisconfigured(
+                f"This model is {self._route.provider}:{self._route.model}, and is confined and priced as such:"
+                f" make another for {other!r}, feature.chat_model('{self._route.provider}:{other}')."
+            )
+        bound_input, bound_output = bound_of(messages, request), most_output(request, vars(self))
         ready = _opened.get()
-        if ready is not None:
+        if ready is not None and ready.route == self._route:  # and not one that a callback asks meanwhile
             _opened.set(None)
+            ready.widen(bound_input, bound_output)
             return ready
         return Attempts(
             self._route,
-            bound_input=bound_of(messages, request),
-            bound_output=self._most_output(request),
+            bound_input=bound_input,
+            bound_output=bound_output,
             tools_done=tools_done(messages),
         )
-
-    def _most_output(self, request: Mapping[str, Any]) -> int:
-        names = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-        set_here = next((request[name] for name in names if request.get(name)), None)
-        own = next((getattr(self, name, None) for name in names if getattr(self, name, None)), None)
-        return int(set_here or own or settings().max_output_tokens)
 
     async def _here(self) -> Any:
         """This model with clients of its own for the running event loop: a client of another loop fails after the
@@ -242,6 +253,20 @@ def _ended(attempts: Attempts, trip: Trip) -> None:
     attempts.answered(trip)
 
 
-async def apart(call: Any, *args: Any) -> Any:
-    """The ledger's statements block: beside the event loop they hold nobody up."""
-    return await sync_to_async(call, thread_sensitive=under_test_runner())(*args)
+async def apart(call: Any, *args: Any, undo: Any = None) -> Any:
+    """The ledger's statements block: beside the event loop they hold nobody up.
+
+    Args:
+        undo: takes back the result of ``call`` where the task is cancelled meanwhile: nobody else has it.
+    """
+    work = sync_to_async(call, thread_sensitive=under_test_runner())(*args)
+    if undo is None:
+        return await work
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled() and task.exception() is None:
+            await apart(undo, task.result())
+        raise

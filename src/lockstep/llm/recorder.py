@@ -23,9 +23,10 @@ from lockstep.core.testruns import under_test_runner
 from lockstep.llm import ledger
 from lockstep.llm.conf import settings
 from lockstep.llm.connection import once
-from lockstep.llm.exceptions import CallRefused, LedgerError
-from lockstep.llm.ledger import Asked, Told
+from lockstep.llm.exceptions import LedgerError
+from lockstep.llm.ledger import MOST_TOKENS, Asked, Told
 from lockstep.llm.money.prices import priced_as
+from lockstep.llm.refusals import Route, refused
 
 __all__ = ["Recorder", "Tallies", "tallies"]
 
@@ -39,10 +40,17 @@ class Recorder:
 
     @contextmanager
     def measure(
-        self, *, operation: str, provider: str, model: str, feature: str | None = None, remote: bool = True
+        self,
+        *,
+        operation: str,
+        provider: str,
+        model: str,
+        feature: str | None = None,
+        remote: bool = True,
+        most_tokens: int = 0,
     ) -> Iterator[Usage]:
         usage, started = Usage(), time.perf_counter()
-        asked = _begun(operation, provider, model, feature) if remote else None
+        asked = _begun(operation, provider, model, feature, most_tokens) if remote else None
         error: BaseException | None = None
         try:
             yield usage
@@ -57,14 +65,15 @@ class Recorder:
                 tallies.add((operation, provider, model, feature or ""), usage, error is not None, elapsed_ms)
 
 
-def _begun(operation: str, provider: str, model: str, feature: str | None) -> Asked | None:
-    from lockstep.llm.door import REFUSALS, Route, subject  # LangChain with it: not at every start of Django
+def _begun(operation: str, provider: str, model: str, feature: str | None, most_tokens: int) -> Asked | None:
+    from lockstep.llm.door import subject  # LangChain with it: not at every start of Django
 
     route = Route(provider, model, "", priced_as(provider, model), _spec(feature))
     new = ledger.new_id()
     asked = Asked(
         id=new, invocation=new, attempt=1, operation=operation, provider=provider, model=model,
-        priced_as=route.priced_as, endpoint="", bound_input=0, bound_output=0, **subject(route),
+        priced_as=route.priced_as, endpoint="", bound_input=min(most_tokens, MOST_TOKENS), bound_output=0,
+        **subject(route),
     )  # fmt: skip
     try:
         begun = ledger.begin(asked)
@@ -73,8 +82,7 @@ def _begun(operation: str, provider: str, model: str, feature: str | None) -> As
             return None
         raise
     if begun.refused:
-        kind = REFUSALS.get(begun.refused, CallRefused)
-        raise kind(reason=begun.refused, call=asked.id)
+        raise refused(begun.refused, begun.held, asked)
     return asked
 
 

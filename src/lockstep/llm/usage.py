@@ -6,18 +6,22 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 
-from lockstep.llm.ledger import Usage
+from lockstep.llm.conf import settings
+from lockstep.llm.ledger import MOST_TOKENS, Usage
 
-__all__ = ["Seen", "bound_of", "tools_done", "usage_of"]
+__all__ = ["Seen", "bound_of", "most_output", "tools_done", "usage_of"]
 
 MESSAGE_TOKENS = 16
 """Roles and separators of one message, by any provider's template."""
 IMAGE_TOKENS = 4_000
 """Of one image, whatever its size; providers bill less."""
+OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+"""How providers call the limit of an answer."""
 MARK = "lockstep_call"
 """Where an answer keeps the id of its row, in ``response_metadata``."""
 
@@ -35,6 +39,18 @@ def bound_of(messages: Iterable[BaseMessage], request: Mapping[str, Any]) -> int
     )
 
 
+def most_output(*places: Mapping[str, Any]) -> int:
+    """Tokens that an answer can be at most: the first limit set, else that of the settings; for each of ``n`` answers.
+
+    Args:
+        places: parameters of the request, of the model, of its provider: the first that says something counts.
+    """
+    limits = (place.get(name) for place in places for name in OUTPUT_LIMITS)
+    limit = next((found for found in limits if found), settings().max_output_tokens)
+    answers = next((place["n"] for place in places if place.get("n")), 1)
+    return max(1, int(limit)) * max(1, int(answers))
+
+
 def usage_of(found: UsageMetadata | None) -> Usage | None:
     """Tokens as LangChain normalises them: cached ones inside the input, reasoning inside the output.
 
@@ -45,12 +61,16 @@ def usage_of(found: UsageMetadata | None) -> Usage | None:
     read: Mapping[str, Any] = found.get("input_token_details") or {}
     wrote: Mapping[str, Any] = found.get("output_token_details") or {}
     return Usage(
-        int(found["input_tokens"] or 0),
-        int(found["output_tokens"] or 0),
-        int(read.get("cache_read") or 0),
-        _written(read),
-        int(wrote.get("reasoning") or 0),
+        _tokens(found["input_tokens"]),
+        _tokens(found.get("output_tokens")),
+        _tokens(read.get("cache_read")),
+        _tokens(_written(read)),
+        _tokens(wrote.get("reasoning")),
     )
+
+
+def _tokens(value: Any) -> int:
+    return min(max(int(value or 0), 0), MOST_TOKENS)
 
 
 def _written(details: Mapping[str, Any]) -> int:
@@ -64,7 +84,7 @@ def tools_done(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     asked: dict[str, str] = {}
     done: list[dict[str, Any]] = []
     for message in messages:
-        if isinstance(message, AIMessage) and MARK in message.response_metadata:
+        if isinstance(message, AIMessage) and _is_id(message.response_metadata.get(MARK)):
             asked |= {str(call["id"]): message.response_metadata[MARK] for call in message.tool_calls}
         elif isinstance(message, ToolMessage) and message.tool_call_id in asked:
             done.append(
@@ -75,6 +95,14 @@ def tools_done(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
                 }
             )
     return done
+
+
+def _is_id(mark: Any) -> bool:
+    """A conversation may have come back from a browser: its marks are anybody's."""
+    try:
+        return bool(mark) and bool(UUID(str(mark)))
+    except ValueError:
+        return False
 
 
 @dataclass(slots=True)

@@ -105,7 +105,7 @@ BEGIN
             WHERE a.period_id = n.period_id AND a.level = 'soft' AND a.resolved_at IS NULL) AS crossing
         FROM noted AS n ORDER BY n.budget_id
     LOOP
-        IF settled.actual > settled.bound THEN
+        IF settled.actual > nullif(settled.bound, 0) THEN
             PERFORM lockstep_budgets_overrun_v1($1, settled.period_id, settled.bound, settled.actual);
         END IF;
         IF settled.crossing OR settled.folded_at < moment - interval '2 seconds' THEN

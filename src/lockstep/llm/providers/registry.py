@@ -8,10 +8,10 @@ from lockstep.core.backends import Backends
 from lockstep.core.conf import nearest
 from lockstep.core.features import FeatureSpec
 from lockstep.llm.conf import settings
-from lockstep.llm.door import Route
 from lockstep.llm.exceptions import ProviderMisconfigured
 from lockstep.llm.metering import Metered
 from lockstep.llm.money.prices import priced_as
+from lockstep.llm.refusals import Route
 
 __all__ = ["Provider", "chat_model", "get_provider", "route"]
 

@@ -97,7 +97,7 @@ BEGIN
     price := lockstep_llm_price_v1(a.provider, a.priced_as, moment, a.bound_input);
     SELECT lockstep_llm_rate_v1(p.currency, a.currency, moment) INTO rate FROM lockstep_llm_price p WHERE p.id = price;
     bound := lockstep_llm_bound_v1(price, rate, moment, a.bound_input, a.bound_output);
-    IF coalesce(a.forced, false) THEN
+    IF coalesce(a.forced, false) THEN  -- the row was lost in a crash of the server; the request was made all the same
         refusal := NULL;
     END IF;
     IF refusal IS NULL THEN
@@ -135,25 +135,29 @@ BEGIN
 END $body$
 """
 
-# The words of a prompt are filled in after the reservation; where they came out longer than was reckoned, more is
-# reserved before anything leaves.
+# The words of a prompt are filled in after the reservation, and it may set its own limit of the answer; where either
+# came out larger than was reckoned, more is reserved before anything leaves. Bounds only grow.
 _WIDEN = """
 CREATE FUNCTION lockstep_llm_widen_v1(call uuid, asked jsonb, input int) RETURNS jsonb LANGUAGE plpgsql AS $body$
 DECLARE
     c lockstep_llm_call%ROWTYPE;
     held jsonb;
+    output int := coalesce((asked ->> 'bound_output')::int, 0);
 BEGIN
     PERFORM set_config('lock_timeout', '5s', true);
     SELECT * INTO c FROM lockstep_llm_call WHERE id = call AND state = 'reserved' FOR UPDATE;
-    IF NOT FOUND OR c.bound_input >= input THEN
+    IF NOT FOUND OR (c.bound_input >= input AND c.bound_output >= output) THEN
         RETURN '{}';
     END IF;
-    c.bound_micros := lockstep_llm_bound_v1(c.price_id, c.rate_id, c.at, input, c.bound_output);
-    held := lockstep_llm_reserve_v1(call, asked, c.at, input::bigint + c.bound_output, c.bound_micros);
+    c.bound_input := greatest(c.bound_input, input);
+    c.bound_output := greatest(c.bound_output, output);
+    c.bound_micros := lockstep_llm_bound_v1(c.price_id, c.rate_id, c.at, c.bound_input, c.bound_output);
+    held := lockstep_llm_reserve_v1(call, asked, c.at, c.bound_input::bigint + c.bound_output, c.bound_micros);
     IF held ->> 'refused' IS NOT NULL THEN
         RETURN held;
     END IF;
-    UPDATE lockstep_llm_call SET bound_input = input, bound_micros = c.bound_micros WHERE id = call;
+    UPDATE lockstep_llm_call SET bound_input = c.bound_input, bound_output = c.bound_output,
+        bound_micros = c.bound_micros WHERE id = call;
     RETURN '{}';
 END $body$
 """

@@ -22,6 +22,9 @@ Vector: TypeAlias = "array[float]"
 #: Shorter than this a vector has no direction worth comparing.
 SHORTEST = 1e-12
 
+#: Tokens that a model puts around a text.
+MARKS = 2
+
 
 class Embedder(Protocol):
     """Turns text into vectors that can be compared by cosine. Safe to share between threads and forks."""
@@ -115,14 +118,20 @@ class BaseEmbedder(ABC):
     def close(self) -> None:  # noqa: B027 -- most backends hold nothing open
         """Give back connections. The embedder stays usable and opens new ones."""
 
-    def measure(self) -> AbstractContextManager[ports.Usage]:
-        """Surrounds one attempt, so that whoever meters learns what it used."""
+    def measure(self, texts: Sequence[str] = ()) -> AbstractContextManager[ports.Usage]:
+        """Surrounds one attempt, so that whoever meters learns what it used.
+
+        Args:
+            texts: what a remote model is given, for what it may cost at most.
+        """
         return ports.metering.get().measure(
             operation="embeddings",
             provider=self.provider,
             model=self.model,
             feature=context.current().feature,
             remote=self.remote,
+            # no tokeniser makes more tokens than bytes, but for the marks around a text
+            most_tokens=sum(len(text.encode("utf-8", "surrogatepass")) + MARKS for text in texts),
         )
 
     def _vectors(self, texts: Sequence[str], timeout_s: float | None) -> list[Vector]:

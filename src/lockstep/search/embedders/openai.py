@@ -8,6 +8,7 @@ import os
 import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from lockstep.core.ports import Usage
@@ -137,7 +138,7 @@ class OpenAICompatible(BaseEmbedder):
         return self._endpoint.post(
             {**self._fields, "input": list(texts)},
             read,
-            measure=self.measure,
+            measure=partial(self.measure, texts),
             deadline=deadline,
             hidden=texts,
             most_bytes=1_000_000 + len(texts) * self.dimensions * FLOAT_BYTES,
