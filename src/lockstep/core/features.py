@@ -33,6 +33,8 @@ class FeatureSpec:
     """Name of the default prompt."""
     endpoints: tuple[str, ...] = ()
     """Base URLs that it may call; empty allows every configured one."""
+    fallback_model: str = ""
+    """Cheaper model, ``provider:name``, that is asked when a budget is spent; empty refuses the call then."""
     data_class: str = "internal"
     """Highest class of data that it may send: public, internal, personal or special."""
 

@@ -54,7 +54,7 @@ def begin(feature: FeatureSpec, asked: Any, model: str | None, parameters: Mappi
         )
         attempts.open()
         with _given_back(attempts):
-            return Calling(attempts, chat_model(there), messages, dict(parameters))
+            return Calling(attempts, chat_model(attempts.route), messages, dict(parameters))
     if not feature.prompt:
         raise PromptError(
             f"The feature {feature.name!r} names no prompt for these variables: feature({feature.name!r}, prompt=…),"
@@ -77,11 +77,10 @@ def _prompted(
     trip = attempts.open()
     with _given_back(attempts):
         rendered = prompting.get().rendered(prompt, trip.begun.prompt_version, variables)
-        if trip.begun.model != f"{there.provider}:{there.model}":
-            there = route(trip.begun.model, feature)
-            attempts.reroute(there)
+        if trip.begun.model != f"{attempts.route.provider}:{attempts.route.model}":
+            attempts.reroute(route(trip.begun.model, feature))
         messages, given = _rendered(rendered), _parameters(rendered, parameters)
-        return Calling(attempts, chat_model(there), messages, given, rendered)
+        return Calling(attempts, chat_model(attempts.route), messages, given, rendered)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ def feature(name: str, **fields: Any) -> Feature:
 
     Args:
         name: dotted, lower case: ``support.answer``.
-        fields: owner, model (``provider:name``), prompt, endpoints, data_class; see ``core.features.FeatureSpec``.
+        fields: owner, model (``provider:name``), fallback_model, prompt, endpoints, data_class; see ``core.features.FeatureSpec``.
 
     Raises:
         FeatureError: a field is wrong, or the name was declared otherwise before.
@@ -51,7 +51,7 @@ class Feature:
             how: user, cohort, tenant for the ledger; anything else is a parameter of the model (temperature, tools …).
 
         Raises:
-            CallRefused: the feature is switched off or confined, or its prompt has no release.
+            CallRefused: the feature is switched off or confined, its prompt has no release, or a budget is spent.
             PromptError: a variable is missing or extra.
             ProviderError: the provider gave no usable answer, after all attempts.
             LedgerError: the ledger cannot be written; nothing was sent.

@@ -18,6 +18,8 @@ from lockstep.core import context
 from lockstep.llm import ledger
 from lockstep.llm.conf import settings
 from lockstep.llm.exceptions import (
+    BudgetContended,
+    BudgetExceeded,
     LedgerError,
     LlmError,
     ProviderBadAnswer,
@@ -27,7 +29,7 @@ from lockstep.llm.refusals import Route, refusal, refused
 from lockstep.llm.retries import failure, pause_s
 from lockstep.llm.usage import Seen, usage_of
 
-__all__ = ["Attempts", "Route", "Trip"]
+__all__ = ["Attempts", "Trip"]
 
 logger = logging.getLogger("lockstep.llm")
 
@@ -83,12 +85,35 @@ class Attempts:
         )  # fmt: skip
 
     def begin(self) -> Trip:
-        """The next attempt: one round trip.
+        """The next attempt: one round trip. Where a budget is spent, the feature's fallback model is tried: ``route``
+        says who is to be asked.
 
         Raises:
             CallRefused: it may not go out.
             LedgerError: the ledger cannot be written.
         """
+        try:
+            return self._begin()
+        except BudgetExceeded as refusal:
+            if isinstance(refusal, BudgetContended) or not self._fall_back():
+                raise
+        return self._begin()
+
+    def _fall_back(self) -> bool:
+        from lockstep.llm.providers import route
+
+        feature = self.route.feature
+        if feature is None or not feature.fallback_model:
+            return False
+        there = route(feature.fallback_model, feature)
+        if there == self.route:
+            return False
+        self._lead(there)
+        self.prompt["pinned"] = True
+        self._plain = replace(self._plain, refused=refusal(there))
+        return True
+
+    def _begin(self) -> Trip:
         if self._ready:
             self._top_up(self._ready)
             trip, self._ready = self._ready, None
@@ -106,7 +131,7 @@ class Attempts:
     def open(self) -> Trip:
         """Begin the first attempt ahead of its request, to learn which version of the prompt is live."""
         self._ready = trip = self.begin()
-        self.prompt = {
+        self.prompt |= {
             "prompt": trip.asked.prompt,
             "prompt_version": trip.begun.prompt_version,
             "arm": trip.begun.arm,
@@ -120,6 +145,10 @@ class Attempts:
         Raises:
             CallRefused: the feature may not go there.
         """
+        self._lead(route)
+        self._refuse(refusal(route))
+
+    def _lead(self, route: Route) -> None:
         self.route = route
         self._plain = replace(
             self._plain,
@@ -128,7 +157,6 @@ class Attempts:
             priced_as=route.priced_as,
             endpoint=route.endpoint,
         )
-        self._refuse(refusal(route))
 
     def widen(self, bound_input: int, bound_output: int) -> None:
         """The request as it will leave may be larger than was reckoned: ``begin`` reserves what is missing."""

@@ -71,6 +71,8 @@ class Asked:
     run: str = ""
     node: str = ""
     trace_id: str = ""
+    pinned: bool | None = None
+    """Whatever model the release names, this one is asked."""
     refused: str | None = None
     """Reason why the door does not let it out."""
     tools_done: Sequence[dict[str, Any]] = field(default_factory=tuple)

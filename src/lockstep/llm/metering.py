@@ -65,6 +65,8 @@ class Metered(BaseChatModel):
     """Mixin over a chat model: every request is a row."""
 
     _route: Route = PrivateAttr()
+    _parameters: dict[str, Any] = PrivateAttr(default_factory=dict)
+    """What it was made with, for another that stands in."""
     _siblings: WeakKeyDictionary[Any, Any] = PrivateAttr(default_factory=WeakKeyDictionary)
 
     def _generate(
@@ -81,7 +83,7 @@ class Metered(BaseChatModel):
             trip = attempts.begin()
             try:
                 with _within(run_manager):
-                    result = super()._generate(messages, stop, run_manager, **kwargs)  # type: ignore[safe-super]
+                    result = self._asked(attempts)._generate(messages, stop, run_manager, **kwargs)
             except BaseException as error:
                 pause = attempts.failed(trip, error)
                 if pause is None:
@@ -100,10 +102,11 @@ class Metered(BaseChatModel):
     ) -> ChatResult:
         if _nested(run_manager):
             return await super()._agenerate(messages, stop, run_manager, **kwargs)
-        attempts, model = self._attempts(messages, kwargs), await self._here()
+        attempts = self._attempts(messages, kwargs)
         while True:
             trip = await apart(attempts.begin, undo=attempts.unsent)
             try:
+                model = await self._asked(attempts)._here()
                 with _within(run_manager):
                     result: ChatResult = await model._agenerate(messages, stop, run_manager, **kwargs)
             except BaseException as error:
@@ -128,7 +131,7 @@ class Metered(BaseChatModel):
         attempts = self._attempts(messages, kwargs)
         while True:
             trip = attempts.begin()
-            pieces = super()._stream(messages, stop, run_manager, **kwargs)
+            pieces = self._asked(attempts)._pieces(messages, stop, run_manager, **kwargs)
             try:
                 while True:
                     with _within(run_manager):
@@ -158,12 +161,13 @@ class Metered(BaseChatModel):
             async for piece in super()._astream(messages, stop, run_manager, **kwargs):
                 yield piece
             return
-        attempts, model = self._attempts(messages, kwargs), await self._here()
+        attempts = self._attempts(messages, kwargs)
         while True:
             trip = await apart(attempts.begin, undo=attempts.unsent)
-            with _within(run_manager):
-                pieces = aiter(model._astream(messages, stop, run_manager, **kwargs))
             try:
+                model = await self._asked(attempts)._here()
+                with _within(run_manager):
+                    pieces = aiter(model._astream(messages, stop, run_manager, **kwargs))
                 while True:
                     with _within(run_manager):
                         piece = await anext(pieces)
@@ -179,6 +183,17 @@ class Metered(BaseChatModel):
                 if pause is None:
                     raise attempts.ours(error) from None
                 await asyncio.sleep(pause)
+
+    def _asked(self, attempts: Attempts) -> Any:
+        """This model, or the one that stands in for it while a budget is spent."""
+        if attempts.route == self._route:
+            return self
+        from lockstep.llm.providers import chat_model
+
+        return chat_model(attempts.route, **self._parameters)
+
+    def _pieces(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        return super()._stream(*args, **kwargs)
 
     def _attempts(self, messages: list[BaseMessage], request: Mapping[str, Any]) -> Attempts:
         other = request.get("model") or request.get("model_name") or self._route.model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from lockstep.core.backends import Backends
@@ -83,7 +84,7 @@ def chat_model(there: Route, **parameters: Any) -> Metered:
     building one costs about as much as a request does."""
     provider = get_provider(there.provider)
     if parameters:
-        return _routed(provider.chat(there.model, **parameters), there)
+        return _routed(provider.chat(there.model, **parameters), there, parameters)
     key = getattr(provider, "key", str)()
     known = _models.get(there)
     if known is None or known[0] is not provider or known[1] != key:
@@ -91,8 +92,9 @@ def chat_model(there: Route, **parameters: Any) -> Metered:
     return known[2]
 
 
-def _routed(model: Metered, there: Route) -> Metered:
+def _routed(model: Metered, there: Route, parameters: Mapping[str, Any] | None = None) -> Metered:
     model._route = there
+    model._parameters = dict(parameters or {})
     return model
 
 
