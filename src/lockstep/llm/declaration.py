@@ -23,7 +23,8 @@ def feature(name: str, **fields: Any) -> Feature:
 
     Args:
         name: dotted, lower case: ``support.answer``.
-        fields: owner, model (``provider:name``), fallback_model, prompt, endpoints, data_class; see ``core.features.FeatureSpec``.
+        fields: owner, model (``provider:name``), fallback_model, prompt, endpoints, data_class; see
+            ``core.features.FeatureSpec``.
 
     Raises:
         FeatureError: a field is wrong, or the name was declared otherwise before.

@@ -99,7 +99,8 @@ def _of_budget(held: Mapping[str, Any]) -> str:
             f"{held['about']}: {spent} are spent and {under_way} held by calls under way; this one may take {wanted}."
             f" Try again in {held['retry_after_s']} s."
         )
-    return f"{held['about']}: {spent} are spent and this call may take {wanted}. The period ends at {held['resets_at']}."
+    ends = held["resets_at"]
+    return f"{held['about']}: {spent} are spent and this call may take {wanted}. The period ends at {ends}."
 
 
 def _amount(amount: int, unit: str) -> str:

@@ -8,20 +8,19 @@ __all__ = ["CREATE", "DROP"]
 _CALLS = """
 CREATE FUNCTION lockstep_budgets_calls_v1(b lockstep_budgets_budget, starts timestamptz)
 RETURNS TABLE (id uuid, who text, state text, bound bigint, actual bigint) LANGUAGE sql STABLE AS $body$
-    SELECT c.id, CASE b.per WHEN 'all' THEN '' WHEN 'cohort' THEN c.cohort WHEN 'tenant' THEN c.tenant
-            ELSE c.user_key END, c.state,
+    SELECT c.id, named.who, c.state,
         CASE b.unit WHEN 'tokens' THEN c.bound_input::bigint + c.bound_output
             ELSE CASE c.currency WHEN b.currency THEN coalesce(c.bound_micros, 0) ELSE 0 END END,
         CASE b.unit WHEN 'tokens' THEN lockstep_budgets_tokens_v1(c)
             ELSE CASE c.currency WHEN b.currency THEN coalesce(c.cost_micros, c.bound_micros, 0) ELSE 0 END END
     FROM lockstep_llm_call AS c
+    CROSS JOIN LATERAL (SELECT CASE b.per WHEN 'cohort' THEN c.cohort WHEN 'tenant' THEN c.tenant
+        WHEN 'user' THEN c.user_key ELSE '' END AS who) AS named
     WHERE c.state IN ('reserved', 'settled', 'lapsed')
         AND c.at BETWEEN starts - interval '1 day' AND starts + interval '33 days'
         AND date_trunc(b.period, c.at AT TIME ZONE b.time_zone) = date_trunc(b.period, starts AT TIME ZONE b.time_zone)
         AND (b.feature = '' OR c.feature = b.feature)
-        AND (b.per = 'all' OR (b.who = '' AND CASE b.per WHEN 'cohort' THEN c.cohort WHEN 'tenant' THEN c.tenant
-                ELSE c.user_key END <> '')
-            OR b.who = CASE b.per WHEN 'cohort' THEN c.cohort WHEN 'tenant' THEN c.tenant ELSE c.user_key END)
+        AND (b.per = 'all' OR (named.who <> '' AND b.who IN ('', named.who)))
 $body$
 """
 
