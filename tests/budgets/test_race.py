@@ -23,12 +23,12 @@ PROCESSES, THREADS, EACH = 4, 4, 40
 
 # From the ledger alone, with nothing of the counters: what is spent, and what calls under way may still spend.
 OVER = """
-    SELECT b.id, b.cap, sum(coalesce(c.actual, 0) * (c.state <> 'reserved')::int + c.bound * (c.state = 'reserved')::int)
+    SELECT b.id, b.cap, sum(CASE c.state WHEN 'reserved' THEN c.bound ELSE c.actual END)
     FROM lockstep_budgets_budget AS b
     CROSS JOIN LATERAL lockstep_budgets_calls_v1(b,
         (lockstep_budgets_span_v1(b.period, b.time_zone, clock_timestamp())).starts) AS c
     GROUP BY b.id, b.cap, c.who
-    HAVING sum(coalesce(c.actual, 0) * (c.state <> 'reserved')::int + c.bound * (c.state = 'reserved')::int) > b.cap
+    HAVING sum(CASE c.state WHEN 'reserved' THEN c.bound ELSE c.actual END) > b.cap
 """
 
 
