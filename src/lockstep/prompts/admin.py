@@ -22,7 +22,7 @@ from lockstep.prompts.body import Body
 from lockstep.prompts.conf import settings
 from lockstep.prompts.diff import compare
 from lockstep.prompts.exceptions import NoVersion, PromptError, TemplateError
-from lockstep.prompts.forms import ArmFormSet, ReasonForm, ReleaseForm, VersionForm, choices_of
+from lockstep.prompts.forms import ArmFormSet, ReasonForm, ReleaseForm, RollBackForm, VersionForm, choices_of
 from lockstep.prompts.models import GateDecision, Prompt, PromptVersion, Release
 
 if TYPE_CHECKING:
@@ -205,9 +205,10 @@ class PromptAdmin(PromptModelAdmin):
         source = self._releases(prompt).filter(number=number).first()
         if source is None:
             raise Http404("There is no such release.")
-        form = ReasonForm(request.POST or None)
+        live = self._releases(prompt).first()
+        form = RollBackForm(request.POST or None, initial={"expected": live.number if live else 0})
         if request.method == "POST" and form.is_valid():
-            why = {"reason": form.cleaned_data["reason"], "ticket": form.cleaned_data["ticket"]}
+            why = {name: form.cleaned_data[name] for name in ("reason", "ticket", "expected")}
             try:
                 made = releases.roll_back(prompt.name, to=number, actor=request.user.get_username(), **why)
             except PromptError as error:
@@ -215,7 +216,7 @@ class PromptAdmin(PromptModelAdmin):
             else:
                 self._note(request, prompt, f"Rolled back to release {number}, as release {made.number}.")
                 return self._back(prompt)
-        context = {"form": form, "source": source, "live": self._releases(prompt).first()}
+        context = {"form": form, "source": source, "live": live}
         return self._page(request, prompt, "roll_back", f"Roll back to release {number}", **context)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
@@ -269,16 +270,11 @@ class PromptAdmin(PromptModelAdmin):
     ) -> bool:
         """Make the release that the forms describe, or write on them why not."""
         values = form.cleaned_data
-        if values["expected"] != (live.number if live else 0):
-            form.add_error(
-                None, "Somebody released meanwhile. Look at what is live now, then open this form again."
-            )
-            return False
         if not values["other_variables"] and (said := self._other_variables(prompt, live, arms)):
             form.add_error("other_variables", said)
             return False
         try:
-            why = {"reason": values["reason"], "ticket": values["ticket"]}
+            why = {"reason": values["reason"], "ticket": values["ticket"], "expected": values["expected"]}
             made = releases.release(prompt.name, arms, actor=request.user.get_username(), **why)
         except PromptError as error:
             form.add_error(None, str(error))

@@ -16,7 +16,7 @@ from lockstep.prompts.exceptions import TemplateError
 from lockstep.prompts.models import PromptVersion
 from lockstep.prompts.sql.releases import MAX_ARMS, MAX_WEIGHT
 
-__all__ = ["ArmFormSet", "ReasonForm", "ReleaseForm", "VersionForm", "choices_of"]
+__all__ = ["ArmFormSet", "ReasonForm", "ReleaseForm", "RollBackForm", "VersionForm", "choices_of"]
 
 
 class ReasonForm(forms.Form):
@@ -29,9 +29,12 @@ class ReasonForm(forms.Form):
     )
 
 
-class ReleaseForm(ReasonForm):
+class RollBackForm(ReasonForm):
     expected = forms.IntegerField(widget=forms.HiddenInput)
     """Number of the release that the form was opened on: what somebody did meanwhile is not overwritten unseen."""
+
+
+class ReleaseForm(RollBackForm):
     other_variables = forms.BooleanField(
         required=False,
         label="Release although the variables differ",
