@@ -168,6 +168,17 @@ def test_the_form_offers_what_is_live_and_releases_what_is_sent(
     assert "Release 3 is live" in boss.get(url("history")).content.decode()
 
 
+def test_the_form_names_what_is_live_however_old_it_is(
+    boss: Client, two: list[PromptVersion], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("lockstep.prompts.admin.OFFERED", 1)
+    release(NAME, two[0].key, actor="bob", reason="the older one")
+    page = boss.get(url("release")).content.decode()
+    assert f'value="{two[0].key}" selected' in page
+    answer = boss.post(url("release"), arms(("a", two[0].key, 90), ("b", two[1].key, 10), expected=3))
+    assert answer.status_code == 302
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -45,7 +45,7 @@ class PromptAdmin(PromptModelAdmin):
     readonly_fields = ["name"]
 
     class Media:
-        css = {"all": ["lockstep/prompts/prompts.css"]}
+        css = {"all": ["lockstep/core/admin.css", "lockstep/prompts/prompts.css"]}
 
     # --- the list ---------------------------------------------------------------------------------
 
@@ -178,7 +178,7 @@ class PromptAdmin(PromptModelAdmin):
         prompt = self._prompt(request, object_id)
         self._demand(request, "release")
         live = self._releases(prompt).first()
-        versions = list(prompt.versions.defer("canonical", "body")[:OFFERED])
+        versions = self._offered(request, prompt, live)
         options: dict[str, Any] = {"form_kwargs": {"choices": choices_of(versions)}, "prefix": "arms"}
         if request.method == "POST":
             form, arms = ReleaseForm(request.POST), ArmFormSet(request.POST, **options)
@@ -293,6 +293,15 @@ class PromptAdmin(PromptModelAdmin):
             return ""
         names = sorted(wanted[odd[0].version] ^ usual)
         return f"Arm {odd[0].name} and what is live differ in the variables: {', '.join(names)}."
+
+    def _offered(self, request: HttpRequest, prompt: Prompt, live: Release | None) -> list[PromptVersion]:
+        """The newest versions, and however old they are those that are live or that the link names: a form
+        that could not name a live arm would end it without a word."""
+        rows = prompt.versions.defer("canonical", "body")
+        newest = list(rows[:OFFERED])
+        keys = {arm.version for arm in live.split} if live else set()
+        keys.add(request.GET.get("version", "").replace("\0", ""))
+        return newest + list(rows.filter(key__in=keys - {row.key for row in newest}))
 
     def _suggested(
         self, request: HttpRequest, live: Release | None, versions: list[PromptVersion]
