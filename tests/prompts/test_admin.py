@@ -246,6 +246,7 @@ def test_what_is_expected_is_looked_at_under_the_lock(two: list[PromptVersion]) 
 def test_a_gated_prompt_needs_a_verdict_or_a_second_person(boss: Client, two: list[PromptVersion]) -> None:
     row = version(text="Unjudged {question}")
     assert boss.post(url("policy"), {"release_policy": "gated"}).status_code == 302
+    assert "Release policy: open before, gated now." in boss.get(url("history")).content.decode()
     assert "has no decision" in boss.post(url("release"), arms(("a", row.key, 1))).content.decode()
     other = person("view_prompt", "override_gate", name="dora")
     other.post(url("override", row.key), {"reason": ""})
@@ -370,7 +371,7 @@ def test_a_person_releases_and_rolls_back_in_a_browser(live_server: Any, page: A
     page.fill("#id_password", "secret")
     page.click("input[type=submit]")
     page.click("text=New release")
-    page.select_option("select[name=arms-0-version]", rows[1].key)
+    page.get_by_label("Version", exact=True).first.select_option(rows[1].key)
     page.fill("textarea[name=reason]", "kinder")
     page.click("input[value=Release]")
     assert live(NAME).split[0].version == rows[1].key  # type: ignore[union-attr]

@@ -92,6 +92,13 @@ class PromptAdmin(PromptModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("lockstep_prompts.add_promptversion")
 
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """An opened gate is what an audit asks for: the log has both policies, not that one was changed."""
+        before, after = form.initial["release_policy"], form.cleaned_data["release_policy"]
+        return f"Release policy: {before} before, {after} now."
+
     def may(self, request: HttpRequest) -> dict[str, bool]:
         names = {"release": "release_prompt", "override": "override_gate", "write": "add_promptversion"}
         may = {key: request.user.has_perm(f"lockstep_prompts.{name}") for key, name in names.items()}

@@ -25,7 +25,10 @@ class ReasonForm(forms.Form):
         help_text="Stays on record with your name.",
     )
     ticket = forms.CharField(
-        required=False, max_length=200, help_text="Where it was decided: a ticket, a pull request."
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+        help_text="Where it was decided: a ticket, a pull request.",
     )
 
 
@@ -61,6 +64,8 @@ class ArmForm(forms.Form):
         field.choices = [("", "— no version: arm not used —"), *choices]
         for name in ("name", "version", "weight"):
             self.fields[name].required = False
+        for name, field in self.fields.items():  # the heads of the table are no labels of its fields
+            field.widget.attrs["aria-label"] = field.label or name.capitalize()
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
@@ -104,7 +109,12 @@ class VersionForm(forms.Form):
         help_text="As in a file: TOML between lines +++, then messages under # system, # user or # assistant."
         " {name} is a variable, {{ and }} are braces.",
     )
-    note = forms.CharField(required=False, max_length=500, help_text="What is different, in a sentence.")
+    note = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=forms.TextInput(attrs={"class": "vLargeTextField"}),
+        help_text="What is different, in a sentence.",
+    )
 
     body: Body
 
