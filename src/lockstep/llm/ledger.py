@@ -116,7 +116,7 @@ def begin(asked: Asked) -> Begun:
     Raises:
         LedgerError: the ledger cannot be written; nothing may be sent then.
     """
-    row = _json(query("SELECT lockstep_llm_begin_v1(%s::jsonb)", (_asked(asked),))[0])
+    row = json.loads(query("SELECT lockstep_llm_begin_v1(%s::jsonb)::text", (_asked(asked),))[0])
     return Begun(
         row["refused"],
         row["prompt_version"] or "",
@@ -130,8 +130,10 @@ def begin(asked: Asked) -> Begun:
 
 def widen(asked: Asked, bound_input: int) -> str | None:
     """Reserve more for a call that came out longer than was reckoned. Returns: why it may not be made, or None."""
-    row = _json(
-        query("SELECT lockstep_llm_widen_v1(%s, %s::jsonb, %s)", (asked.id, _asked(asked), bound_input))[0]
+    row = json.loads(
+        query(
+            "SELECT lockstep_llm_widen_v1(%s, %s::jsonb, %s)::text", (asked.id, _asked(asked), bound_input)
+        )[0]
     )
     refused: str | None = row.get("refused")
     return refused
@@ -145,7 +147,9 @@ def end(told: Told, asked: Asked) -> int | None:
     facts = _facts(told) | (_facts(told.usage) if told.usage else {})
     facts.pop("usage", None)
     facts["priced_as"] = told.priced_as or asked.priced_as
-    row = _json(query("SELECT lockstep_llm_end_v1(%s::jsonb, %s::jsonb)", (_dumps(facts), _asked(asked)))[0])
+    row = json.loads(
+        query("SELECT lockstep_llm_end_v1(%s::jsonb, %s::jsonb)::text", (_dumps(facts), _asked(asked)))[0]
+    )
     cost: int | None = row["cost_micros"]
     return cost
 
@@ -175,8 +179,3 @@ def _facts(row: Asked | Told | Usage) -> dict[str, Any]:
 
 def _dumps(facts: dict[str, Any]) -> str:
     return json.dumps(facts, ensure_ascii=True).replace("\\u0000", "")
-
-
-def _json(value: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
-    return found
