@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks import project
 from benchmarks.chat_api import serving
-from benchmarks.door_arms import ARMS, MODEL, URL
+from benchmarks.door_arms import ARMS, MODEL, PROMPT, URL
 from benchmarks.exceptions import Absent, BenchmarkError
 from benchmarks.metrics import percentile
 from benchmarks.report import Bar, Column, Report
@@ -31,6 +31,7 @@ from benchmarks.rounds import rotated
 
 CALLS, QUICK_CALLS = 600, 100
 PEER = "raw_openai"
+OURS = ("lockstep", "lockstep_prompt")
 ROOT = Path(__file__).resolve().parents[1]
 LITELLM = ROOT / ".lockstep" / "litellm"
 """Environment of its own: LiteLLM wants older versions of openai and huggingface-hub than everything else here."""
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> Report:
 
 
 def prepare_project(url: str) -> None:
-    """Tables, one provider at the local server, and a price for its model."""
+    """Tables, one provider at the local server, a price for its model, and a prompt whose two arms are released."""
     local = {"BACKEND": "lockstep.llm.providers.openai.OpenAI", "OPTIONS": {"base_url": url}}
     project.start(project.HASHING, {"providers": {"local": local}, "currency": "USD"})
     from lockstep.llm.models import Price
@@ -71,6 +72,22 @@ def prepare_project(url: str) -> None:
         provider="local", model=MODEL, source="tariff", currency="USD", input=Decimal("0.25"),
         output=Decimal(2), cache_read=Decimal("0.025"), valid_from=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
+    release_prompt()
+
+
+def release_prompt() -> None:
+    """The words of ``door_arms.MESSAGES`` with two holes; half of the people get them with another full stop."""
+    from lockstep.prompts.arms import Arm
+    from lockstep.prompts.body import Body, Message
+    from lockstep.prompts.models import PromptVersion
+    from lockstep.prompts.releases import release
+
+    arms = []
+    for name, ending in (("a", "."), ("b", "!")):
+        system = Message("system", f"Answer from these passages only{ending}\n\n{{passages}}")
+        body = Body((system, Message("user", "{question}")), variables=("passages", "question"))
+        arms.append(Arm(name, PromptVersion.objects.add(PROMPT, body)[0].key, 50))
+    release(PROMPT, arms, actor="bench", reason="half and half")
 
 
 @contextmanager
@@ -145,13 +162,18 @@ def report(
     arms = {name: figures(found, turns[PEER]) | facts[name] for name, found in turns.items()}
     ratio = {name: arm["cpu_ratio"] for name, arm in arms.items()}
     bars, notes = [], []
-    if "lockstep" in arms:
-        bars.append(Bar("lockstep / raw_openai, processor time", ratio["lockstep"], at_most=1.9))
-        bars.append(Bar("round trips to PostgreSQL a call", arms["lockstep"]["round_trips"], at_most=2))
-        seen = len(turns["lockstep"]) * burst
+    ours = [name for name in arms if name in OURS]
+    if ours:
+        seen = len(ours) * len(turns[PEER]) * burst
         notes.append(
             f"settled row visible to another connection when invoke returned: {seen} of {seen} calls"
         )
+    if "lockstep" in arms:
+        bars.append(Bar("lockstep / raw_openai, processor time", ratio["lockstep"], at_most=1.9))
+    bars += [
+        Bar(f"{name}: round trips to PostgreSQL a call", arms[name]["round_trips"], at_most=2)
+        for name in ours
+    ]
     if {"lockstep", "litellm"} <= set(arms):
         bars.append(
             Bar("lockstep / litellm, processor time", ratio["lockstep"] / ratio["litellm"], at_most=1)

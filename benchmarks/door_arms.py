@@ -14,12 +14,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 URL = "LOCKSTEP_BENCH_CHAT_URL"
 MODEL = "local"
 WARM = 10
 """Calls before anything is measured."""
+PROMPT = "bench-support"
 QUESTION = "How do I reset it?"
 PASSAGES = "\n\n".join(
     f"[{number}] The speaker has a blue button at its back, a ring of light and a socket for power. "
@@ -91,23 +93,52 @@ def lockstep(url: str) -> Arm:
     return Arm(ask, settled(), lambda: {"round_trips": round_trips(ask)})
 
 
-ARMS = {"raw_openai": raw_openai, "langchain": langchain, "litellm": litellm, "lockstep": lockstep}
+def lockstep_prompt(url: str) -> Arm:
+    """The same words, but from a released prompt and its variables: the version of each person's arm is looked up,
+    its holes are filled, and what they came to is reserved."""
+    import django
+
+    django.setup()
+    from lockstep.llm import feature
+
+    support = feature("bench.prompted", owner="bench@example.com", model=f"local:{MODEL}", prompt=PROMPT)
+    people = cycle(range(50))
+
+    def ask() -> Any:
+        return support.invoke({"passages": PASSAGES, "question": QUESTION}, user=next(people))
+
+    return Arm(ask, settled(PROMPT), lambda: {"round_trips": round_trips(ask)})
 
 
-def settled() -> Callable[[Any], None]:
+ARMS = {
+    "raw_openai": raw_openai,
+    "langchain": langchain,
+    "litellm": litellm,
+    "lockstep": lockstep,
+    "lockstep_prompt": lockstep_prompt,
+}
+
+
+def settled(prompt: str = "") -> Callable[[Any], None]:
     """Looks at the row of a reply from a connection that has nothing to do with the door's.
 
     Raises:
-        AssertionError: it is not there yet, is not settled, or has no cost.
+        AssertionError: it is not there yet, is not settled, has no cost, or not the prompt with a version.
     """
     import psycopg
 
     other = psycopg.connect(os.environ["LOCKSTEP_BENCH_DATABASE_URL"], autocommit=True)
-    row = "SELECT state, outcome, cost_micros, input_tokens FROM lockstep_llm_call WHERE id = %s"
+    row = (
+        "SELECT state, outcome, cost_micros, input_tokens, prompt, prompt_version <> ''"
+        " FROM lockstep_llm_call WHERE id = %s"
+    )
 
     def check(reply: Any) -> None:
         found = other.execute(row, [reply.call]).fetchone()
-        if found != ("settled", "ok", reply.cost_micros, 460) or reply.cost_micros is None:
+        if (
+            found != ("settled", "ok", reply.cost_micros, 460, prompt, bool(prompt))
+            or reply.cost_micros is None
+        ):
             raise AssertionError(f"the row of call {reply.call} was {found} when invoke returned")
 
     return check

@@ -2,9 +2,10 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+
+from tools.debian import in_ci
+from tools.debian import install_in_ci as install
 
 __all__ = ["FLAGS", "find", "in_ci", "install_in_ci"]
 
@@ -27,11 +28,6 @@ MAC_PROGRAMS = (
 )
 
 
-def in_ci() -> bool:
-    """Whether this run is nobody's machine, by the convention of every CI service."""
-    return os.environ.get("CI") == "true"
-
-
 def find() -> str | None:
     """The program: ``CHROMIUM``, a known name on PATH, or where macOS keeps it."""
     if named := os.environ.get("CHROMIUM"):
@@ -42,14 +38,6 @@ def find() -> str | None:
 
 
 def install_in_ci() -> None:
-    """Install it on a CI machine of Debian's family that lacks it; a person's machine is left alone."""
-    if find() or not in_ci() or os.geteuid() != 0 or not shutil.which("apt-get"):
-        return
-    print("Installing Chromium for the browser tests ...", file=sys.stderr, flush=True)
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
-        done = subprocess.run(
-            ["apt-get", "-qq", *command], check=False, env=os.environ | quiet, stdout=subprocess.DEVNULL
-        )
-        if done.returncode != 0:
-            print(f"apt-get {command[0]} ended with status {done.returncode}", file=sys.stderr, flush=True)
+    """Install it on a CI machine that lacks it."""
+    if not find():
+        install("chromium", "the browser tests")

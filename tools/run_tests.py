@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools import chromium
+from tools import chromium, pgbouncer
 from tools.services.exceptions import ServiceError
 from tools.services.session import run
 
@@ -65,6 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         command = ["-m", "tools.mutants", *(part for part in arguments if part != "--mutants")]
     else:
         chromium.install_in_ci()
+        pgbouncer.install_in_ci()
         spread = ["-n", "2", "--dist", "loadscope"] if is_whole_suite(arguments) else []
         command = ["-m", "pytest", *spread, *arguments]
     try:

@@ -45,6 +45,18 @@ def test_an_unknown_data_class_is_refused() -> None:
         features.declare("support.answer", data_class="secret")
 
 
+@pytest.mark.parametrize("endpoints", ["https://one.example", ("",), (None,)])
+def test_endpoints_that_are_none_are_refused(endpoints: object) -> None:
+    with pytest.raises(FeatureError, match="tuple of base URLs"):
+        features.declare("support.answer", endpoints=endpoints)
+
+
+def test_a_list_of_endpoints_is_as_good_as_a_tuple() -> None:
+    spec = features.declare("support.answer", endpoints=["https://one.example"])
+    assert spec.endpoints == ("https://one.example",)
+    assert hash(spec)
+
+
 def test_an_undeclared_feature_is_named_with_those_that_are() -> None:
     features.declare("support.answer")
     with pytest.raises(

@@ -134,3 +134,42 @@ def test_wrong_settings_are_left_to_the_check_of_core(settings: Any, monkeypatch
     settings.LOCKSTEP = settings.LOCKSTEP | {"llm": {"provider": {}}}
     assert found("E002", "W002") == []
     assert len(found("E001")) == 1
+
+
+class Elsewhere:
+    """A router that keeps one model in another database."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def db_for_write(self, model: Any, **_: Any) -> str | None:
+        return "other" if model._meta.label == self.label else None
+
+
+def test_a_ledger_in_no_database_is_an_error_with_the_nearest_name(settings: Any) -> None:
+    settings.LOCKSTEP = settings.LOCKSTEP | {"llm": {"database": "defualt"}}
+    [error] = found("E003")
+    assert error.hint == "Did you mean 'default'?"
+
+
+def test_a_ledger_in_another_engine_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.db import connections
+
+    monkeypatch.setattr(connections["default"], "vendor", "sqlite")
+    [error] = found("E003")
+    assert "no PostgreSQL" in error.msg
+
+
+@pytest.mark.parametrize(
+    ("label", "effect"),
+    [("lockstep_core.Feature", "switches off would go on"), ("lockstep_llm.Call", "not show")],
+)
+def test_a_switch_or_a_ledger_that_is_kept_elsewhere_is_an_error(
+    label: str, effect: str, settings: Any
+) -> None:
+    assert found("E003", "E004") == []
+    settings.DATABASE_ROUTERS = [Elsewhere(label)]
+    [error] = found("E004")
+    assert label in error.msg
+    assert effect in error.msg
+    assert "'other'" in error.hint

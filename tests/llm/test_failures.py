@@ -99,7 +99,17 @@ def test_what_no_waiting_cures_is_tried_once_and_named(
     assert not caught.value.retryable
 
 
-@pytest.mark.parametrize("code", [429, 500, 503])
+@pytest.mark.parametrize("code", [502, 504, 524])
+def test_a_gateway_that_had_passed_the_request_on_may_have_been_answered(
+    code: int, support: Feature, server: ChatServer, price: Price
+) -> None:
+    server.script = [status(code)]
+    support.invoke("How?")
+    failed = Call.objects.get(outcome="error")
+    assert (failed.usage_source, failed.cost_micros) == ("bound", failed.bound_micros)
+
+
+@pytest.mark.parametrize("code", [429, 500, 503, 529])
 def test_what_may_pass_is_tried_again_and_each_attempt_is_a_row(
     code: int, support: Feature, server: ChatServer, price: Price
 ) -> None:
@@ -161,6 +171,25 @@ def test_nobody_there_costs_nothing(
     assert (row.outcome, row.usage_source, row.cost_micros) == ("error", "none", 0)
 
 
+def test_a_hang_is_charged_also_while_another_providers_error_is_handled(
+    support: Feature, server: ChatServer, price: Price, settings: Any
+) -> None:
+    """The first provider is not there; the second, asked where that is caught, may have answered."""
+    chosen = llm_settings(server, timeout_s=0.4, attempts=1)
+    options = {"base_url": "http://127.0.0.1:9/v1"}
+    chosen["providers"]["gone"] = chosen["providers"]["local"] | {"OPTIONS": options}
+    settings.LOCKSTEP = settings.LOCKSTEP | {"llm": chosen}
+    server.script = [hang]
+    try:
+        support.invoke("How?", model="gone:m")
+    except ProviderUnavailable:
+        with pytest.raises(ProviderTimeout):
+            support.invoke("How?")
+    row = Call.objects.get(provider="local")
+    assert (row.usage_source, row.cost_micros) == ("bound", row.bound_micros)
+    assert Call.objects.get(provider="gone").usage_source == "none"
+
+
 def test_a_connection_that_breaks_after_the_request_may_have_been_answered(
     support: Feature, server: ChatServer, price: Price, settings: Any
 ) -> None:
@@ -183,6 +212,19 @@ def test_an_error_repeats_neither_prompt_nor_answer(
     assert "943" not in shown.replace(str(server.server_port), "")
     row = Call.objects.values().get()
     assert "Zwart" not in str(row)
+
+
+@pytest.mark.parametrize("model", ["local:m", "messages:large"])
+def test_no_log_holds_a_prompt_or_a_key(
+    model: str, support: Feature, server: ChatServer, caplog: Any
+) -> None:
+    """A project may log everything at DEBUG, the SDKs of the providers too."""
+    caplog.set_level(logging.DEBUG)
+    support.invoke(CANARY, model=model)
+    asyncio.run(support.ainvoke(CANARY, model=model))
+    assert server.seen
+    assert "Zwart" not in caplog.text
+    assert "a key" not in caplog.text
 
 
 # --- streams --------------------------------------------------------------------------------------
@@ -365,6 +407,24 @@ def test_a_missing_key_says_which_variable(settings: Any, monkeypatch: Any, serv
     finally:
         features.forget("tests.keyless")
     assert not Call.objects.filter(state="reserved").exists()
+
+
+@pytest.mark.parametrize("backend", ["openai.OpenAI", "anthropic.Anthropic"])
+@pytest.mark.parametrize(
+    "url", ["https://me:hush@host/v1", "https://host/v1?key=hush", "host/v1", "ftp://host", "https://"]
+)
+def test_an_address_with_a_secret_or_none_at_all_is_refused(
+    url: str, backend: str, support: Feature, server: ChatServer, settings: Any
+) -> None:
+    chosen = llm_settings(server)
+    chosen["providers"]["odd"] = {
+        "BACKEND": f"lockstep.llm.providers.{backend}",
+        "OPTIONS": {"base_url": url},
+    }
+    settings.LOCKSTEP = settings.LOCKSTEP | {"llm": chosen}
+    with pytest.raises(ProviderMisconfigured, match=r"api_key_env|no http\(s\) URL") as caught:
+        support.invoke("How?", model="odd:m")
+    assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize("call", ["nonsense", "00000000-0000-7000-8000-000000000000"])

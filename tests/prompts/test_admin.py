@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from lockstep.prompts.diff import compare
+from lockstep.prompts.exceptions import ReleaseRefused
 from lockstep.prompts.files import parse
 from lockstep.prompts.models import GateDecision, Prompt, PromptVersion, Release
 from lockstep.prompts.releases import live, release
@@ -166,6 +168,17 @@ def test_the_form_offers_what_is_live_and_releases_what_is_sent(
     assert "Release 3 is live" in boss.get(url("history")).content.decode()
 
 
+def test_the_form_names_what_is_live_however_old_it_is(
+    boss: Client, two: list[PromptVersion], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("lockstep.prompts.admin.OFFERED", 1)
+    release(NAME, two[0].key, actor="bob", reason="the older one")
+    page = boss.get(url("release")).content.decode()
+    assert f'value="{two[0].key}" selected' in page
+    answer = boss.post(url("release"), arms(("a", two[0].key, 90), ("b", two[1].key, 10), expected=3))
+    assert answer.status_code == 302
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -201,16 +214,39 @@ def test_other_variables_are_released_only_when_somebody_says_that_the_code_pass
 def test_a_roll_back_takes_one_reason(boss: Client, two: list[PromptVersion]) -> None:
     assert "This field is required" in boss.post(url("roll_back", 1), {"reason": ""}).content.decode()
     assert Release.objects.count() == 2
-    assert boss.post(url("roll_back", 1), {"reason": "worse answers"}).status_code == 302
+    assert boss.post(url("roll_back", 1), {"reason": "worse answers", "expected": 2}).status_code == 302
     made = live(NAME)
     assert made is not None
     assert (made.number, made.actor, made.reason) == (3, "ann", "worse answers")
     assert made.split[0].version == two[0].key
 
 
+def test_a_roll_back_decided_on_another_release_is_refused(boss: Client, two: list[PromptVersion]) -> None:
+    answer = boss.post(url("roll_back", 1), {"reason": "worse answers", "expected": 1})
+    assert "Somebody released meanwhile" in answer.content.decode()
+    assert Release.objects.count() == 2
+
+
+def test_what_is_expected_is_looked_at_under_the_lock(two: list[PromptVersion]) -> None:
+    """A release between the look of the form and its row would be lost without a word."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as caught:
+        release(NAME, two[0].key, actor="ann", reason="r", expected=2)
+    said = [query["sql"] for query in caught]
+    locked = next(place for place, sql in enumerate(said) if "FOR NO KEY UPDATE" in sql)
+    looked = [place for place, sql in enumerate(said) if "SELECT" in sql and "prompts_release" in sql]
+    assert looked
+    assert locked < looked[0]
+    with pytest.raises(ReleaseRefused, match="Somebody released meanwhile"):
+        release(NAME, two[1].key, actor="bob", reason="r", expected=2)
+
+
 def test_a_gated_prompt_needs_a_verdict_or_a_second_person(boss: Client, two: list[PromptVersion]) -> None:
     row = version(text="Unjudged {question}")
     assert boss.post(url("policy"), {"release_policy": "gated"}).status_code == 302
+    assert "Release policy: open before, gated now." in boss.get(url("history")).content.decode()
     assert "has no decision" in boss.post(url("release"), arms(("a", row.key, 1))).content.decode()
     other = person("view_prompt", "override_gate", name="dora")
     other.post(url("override", row.key), {"reason": ""})
@@ -303,6 +339,14 @@ def test_long_stretches_without_a_change_are_folded() -> None:
     assert len(compare("\n".join(old), "\n".join(new), whole=True)) == 100
 
 
+def test_repeated_words_and_lines_cost_no_minutes() -> None:
+    began = time.perf_counter()
+    compare("a b c d\n" * 900, "d c b a\n" * 900)
+    compare(("a b c d " * 240 + "\n") * 400, ("b d a c " * 240 + "\n") * 400)
+    compare("a\nb\nc\nd\n" * 499, "d\nc\nb\na\n" * 499)
+    assert time.perf_counter() - began < 20
+
+
 def test_lines_that_come_and_go_stand_alone() -> None:
     assert [
         (row.kind, row.old and row.old.number, row.new and row.new.number) for row in compare("a\nb", "b\nc")
@@ -327,7 +371,7 @@ def test_a_person_releases_and_rolls_back_in_a_browser(live_server: Any, page: A
     page.fill("#id_password", "secret")
     page.click("input[type=submit]")
     page.click("text=New release")
-    page.select_option("select[name=arms-0-version]", rows[1].key)
+    page.get_by_label("Version", exact=True).first.select_option(rows[1].key)
     page.fill("textarea[name=reason]", "kinder")
     page.click("input[value=Release]")
     assert live(NAME).split[0].version == rows[1].key  # type: ignore[union-attr]

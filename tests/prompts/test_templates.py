@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils.translation import gettext_lazy
 
 from lockstep.llm.hooks import PromptError
 from lockstep.prompts.body import Body, Message
@@ -71,6 +72,7 @@ class Record:
     [
         ("ü", "ü"),
         ("", ""),
+        (gettext_lazy("Hello"), "Hello"),
         (True, "true"),
         (7, "7"),
         (0.1, "0.1"),

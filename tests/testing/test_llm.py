@@ -148,3 +148,23 @@ def test_the_asynchronous_twins(support: Feature) -> None:
     with fake_models("So."):
         assert asyncio.run(ask()) == "So."
     assert_calls(1, outcome="ok")
+
+
+def test_a_model_that_was_made_before_is_not_asked_either(support: Feature, monkeypatch: Any) -> None:
+    """As a graph that is built when its module is imported."""
+    monkeypatch.setenv("OPENAI_API_KEY", "a key")
+    model = support.chat_model()
+    bound = model.bind_tools([refund])
+
+    async def apart() -> list[str]:
+        return [
+            (await model.ainvoke("How?")).text,
+            "".join([piece.text async for piece in model.astream("How?")]),
+        ]
+
+    with fake_models(otherwise="So.") as models:
+        assert [model.invoke("How?").text, bound.invoke("How?").text] == ["So."] * 2
+        assert "".join(piece.text for piece in model.stream("How?")) == "So."
+        assert asyncio.run(apart()) == ["So."] * 2
+    assert len(models.requests) == 5
+    assert_calls(5, outcome="ok", provider="openai")

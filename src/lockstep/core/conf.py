@@ -43,27 +43,35 @@ class Section(Generic[T]):
         Raises:
             ImproperlyConfigured: a key is unknown or a value is out of range; the text names it.
         """
-        if self._cached is None:
+        found = self._cached
+        if found is None:
             raw = self.raw()
             unknown = sorted(set(raw) - self.keys())
             if unknown:
                 raise ImproperlyConfigured(unknown_key(f'LOCKSTEP["{self.name}"]', unknown[0], self.keys()))
             try:
-                self._cached = self.schema(**raw)
+                found = self._cached = self.schema(**raw)
             except (TypeError, ValueError) as error:
                 raise ImproperlyConfigured(f'LOCKSTEP["{self.name}"]: {error}') from error
-        return self._cached
+        return found  # and not what stands there now: another thread may have reset it
 
     def raw(self) -> dict[str, Any]:
+        """What the setting says, unread.
+
+        Raises:
+            ImproperlyConfigured: it is no dict.
+        """
         value = all_settings().get(self.name, {})
         if not isinstance(value, Mapping):
             raise ImproperlyConfigured(f'LOCKSTEP["{self.name}"] must be a dict, not {type(value).__name__}.')
         return dict(value)
 
     def keys(self) -> set[str]:
+        """Names that the section may have."""
         return {f.name for f in dataclasses.fields(self.schema)}  # type: ignore[arg-type]
 
     def reset(self) -> None:
+        """Read the setting anew at the next use."""
         self._cached = None
 
 

@@ -45,6 +45,11 @@ class FeatureSpec:
             raise FeatureError(
                 f"{self.data_class!r} is no data class: take one of {', '.join(DATA_CLASSES)}."
             )
+        if isinstance(self.endpoints, str) or not all(url and isinstance(url, str) for url in self.endpoints):
+            raise FeatureError(
+                f"{self.endpoints!r} are no endpoints: write a tuple of base URLs, ('https://host/v1',)."
+            )
+        object.__setattr__(self, "endpoints", tuple(self.endpoints))
 
 
 DATA_CLASSES = ("public", "internal", "personal", "special")

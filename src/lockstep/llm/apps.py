@@ -23,6 +23,7 @@ class LlmConfig(AppConfig):
 
         register(checks.check_tracing, "lockstep", Tags.security)
         register(checks.check_providers, "lockstep")
+        register(checks.check_database, "lockstep")
         register(check_prices, "lockstep", Tags.database)
         metering.register(Recorder())
         post_migrate.connect(guards.install, sender=self, dispatch_uid="lockstep_llm.money_guards")

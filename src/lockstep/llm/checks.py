@@ -8,12 +8,13 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004  Django's name
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, router
 
 from lockstep.core import features
 from lockstep.core.conf import nearest
 from lockstep.llm.conf import settings
 
-__all__ = ["check_providers", "check_tracing"]
+__all__ = ["check_database", "check_providers", "check_tracing"]
 
 TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2", "LANGCHAIN_TRACING")
 """What langsmith, which comes with langchain-core, and langchain-core itself look for."""
@@ -33,6 +34,41 @@ def check_tracing(**_: Any) -> list[CheckMessage]:
             id="lockstep_llm.E001",
         )
     ]
+
+
+def check_database(**_: Any) -> list[CheckMessage]:
+    """E003: the ledger's database cannot hold it. E004: the admin would switch features off in another one."""
+    try:
+        alias = settings().database
+    except ImproperlyConfigured:  # lockstep_core.E001 says it
+        return []
+    setting = f'LOCKSTEP["llm"]["database"] = {alias!r}'
+    if alias not in connections:
+        hint = nearest(alias, set(connections))
+        return [Error(f"{setting} names no database of DATABASES.", hint=hint, id="lockstep_llm.E003")]
+    if connections[alias].vendor != "postgresql":
+        hint = "Name the alias of a PostgreSQL database: the ledger is written by functions in it."
+        return [Error(f"{setting} is no PostgreSQL.", hint=hint, id="lockstep_llm.E003")]
+    return list(_elsewhere(alias))
+
+
+def _elsewhere(alias: str) -> Iterator[CheckMessage]:
+    from lockstep.core.models import Feature
+    from lockstep.llm.models import Call
+
+    effects = {
+        Feature: "what the admin switches off would go on",
+        Call: "the admin would not show what the door writes",
+    }
+    for model, effect in effects.items():
+        label, app = model._meta.label, model._meta.app_label
+        for other in sorted({router.db_for_read(model), router.db_for_write(model)} - {alias}):
+            yield Error(
+                f'{label} is kept in {other!r}, and LOCKSTEP["llm"]["database"] is {alias!r}: {effect}.',
+                hint=f"Let a router of DATABASE_ROUTERS answer {alias!r} to db_for_read and db_for_write for the app"
+                f" {app}, or set the alias to {other!r}; then migrate that database.",
+                id="lockstep_llm.E004",
+            )
 
 
 def check_providers(**_: Any) -> list[CheckMessage]:

@@ -28,6 +28,9 @@ MOST = 2
 WAIT_S = 10.0
 """Longest wait for one of them."""
 
+LOST = (psycopg.errors.DuplicatePreparedStatement, psycopg.errors.InvalidSqlStatementName)
+"""What PostgreSQL says of a prepared statement that another client's connection has, or ours had."""
+
 _main_threads: WeakValueDictionary[str, Any] = WeakValueDictionary()
 _pools: dict[tuple[int, str], ConnectionPool] = {}
 _lock = threading.Lock()
@@ -48,9 +51,16 @@ def query(statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
         for _ in range(MOST):  # after a restart of the server all of them are broken
             try:
                 return _apart(alias, statement, params)
+            except LOST:
+                raise
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 continue
         return _apart(alias, statement, params)
+    except LOST as error:  # waiting for the same again would not help, and running it unprepared only hide it
+        raise LedgerError(
+            f"A pooler before the database {alias!r} hands connections round, and prepared statements are lost there:"
+            ' set LOCKSTEP["llm"]["pooler"] = "transaction".'
+        ) from error
     except (psycopg.Error, PoolTimeout, Error) as error:  # Django's own where a test's connection serves
         raise LedgerError(
             f"The ledger on the database {alias!r} cannot be written ({type(error).__name__});"

@@ -123,7 +123,7 @@ def begin(asked: Asked) -> Begun:
     Raises:
         LedgerError: the ledger cannot be written; nothing may be sent then.
     """
-    row = _json(query("SELECT lockstep_llm_begin_v1(%s::jsonb)", (_asked(asked),))[0])
+    row = json.loads(query("SELECT lockstep_llm_begin_v1(%s::jsonb)::text", (_asked(asked),))[0])
     return Begun(
         row["refused"],
         row["prompt_version"] or "",
@@ -144,9 +144,12 @@ def widen(asked: Asked, bound_input: int) -> Mapping[str, Any]:
 
     Returns: empty, or what refuses it, as ``Begun.held``.
     """
-    return _json(
-        query("SELECT lockstep_llm_widen_v1(%s, %s::jsonb, %s)", (asked.id, _asked(asked), bound_input))[0]
+    row: dict[str, Any] = json.loads(
+        query(
+            "SELECT lockstep_llm_widen_v1(%s, %s::jsonb, %s)::text", (asked.id, _asked(asked), bound_input)
+        )[0]
     )
+    return row
 
 
 def end(told: Told, asked: Asked) -> int | None:
@@ -157,7 +160,9 @@ def end(told: Told, asked: Asked) -> int | None:
     facts = _facts(told) | (_facts(told.usage) if told.usage else {})
     facts.pop("usage", None)
     facts["priced_as"] = told.priced_as or asked.priced_as
-    row = _json(query("SELECT lockstep_llm_end_v1(%s::jsonb, %s::jsonb)", (_dumps(facts), _asked(asked)))[0])
+    row = json.loads(
+        query("SELECT lockstep_llm_end_v1(%s::jsonb, %s::jsonb)::text", (_dumps(facts), _asked(asked)))[0]
+    )
     cost: int | None = row["cost_micros"]
     return cost
 
@@ -193,8 +198,3 @@ def _dumps(facts: dict[str, Any]) -> str:
     """JSON as jsonb takes it: without NUL, and without half a surrogate pair."""
     text = json.dumps(facts, ensure_ascii=False).encode("utf-8", "replace").decode()
     return NUL.sub(r"\1", text) if "\\u0000" in text else text
-
-
-def _json(value: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
-    return found

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import random
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
+from lockstep.core import waiting
 from lockstep.llm.exceptions import (
     ProviderAuthError,
     ProviderBadAnswer,
@@ -23,8 +20,8 @@ __all__ = ["Failure", "failure", "pause_s"]
 
 #: Worth another attempt: request timeout, too early, too many requests, and every 5xx.
 TRANSIENT = {408, 425, 429}
-#: A 429 that no waiting cures.
-SPENT = {"insufficient_quota", "billing_hard_limit_reached"}
+#: Said by a gateway that had passed the request on: it may have been answered behind it.
+PASSED_ON = {502, 504, 524}
 BACKOFF_S, CAP_S = 0.5, 8.0
 LONGEST_WAIT_S = 60.0
 """A provider that wants to be left alone for longer gets the caller's error instead."""
@@ -66,9 +63,8 @@ def failure(error: BaseException) -> Failure:
 
 
 def pause_s(attempt: int, found: Failure) -> float:
-    """Seconds before the next attempt (the first is 1): full jitter, and at least what the provider asked for."""
-    jitter = random.uniform(0, min(CAP_S, BACKOFF_S * 2 ** (attempt - 1)))  # noqa: S311 -- no secret
-    return (found.retry_after_s or 0.0) + jitter
+    """Seconds before the next attempt; the first is 1."""
+    return waiting.pause_s(attempt - 1, found.retry_after_s, backoff_s=BACKOFF_S, cap_s=CAP_S)
 
 
 def _answered(status: int, error: BaseException) -> Failure:
@@ -76,21 +72,23 @@ def _answered(status: int, error: BaseException) -> Failure:
     if status in (401, 403):
         return Failure(ProviderAuthError, status, False, "none")
     if status == 429:
-        again = getattr(error, "code", None) not in SPENT and (after or 0.0) <= LONGEST_WAIT_S
+        again = getattr(error, "code", None) not in waiting.SPENT and (after or 0.0) <= LONGEST_WAIT_S
         return Failure(ProviderRateLimited, status, again, "none", after)
     if status in TRANSIENT or status >= 500:
-        return Failure(ProviderUnavailable, status, (after or 0.0) <= LONGEST_WAIT_S, "none", after)
+        charge = "bound" if status in PASSED_ON else "none"
+        return Failure(ProviderUnavailable, status, (after or 0.0) <= LONGEST_WAIT_S, charge, after)
     if status < 400:  # answered, but not with what was asked for
         return Failure(ProviderBadAnswer, status, False, "bound")
     return Failure(ProviderRefused, status, False, "none")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it came from: SDKs wrap what the network said."""
+    """The error, and what it was raised from: SDKs wrap what the network said. Not its context: that may be another
+    provider's error, where the caller asks this one because the first could not be reached."""
     found: BaseException | None = error
     while found is not None:
         yield found
-        found = found.__cause__ or found.__context__
+        found = found.__cause__
 
 
 def _status(error: BaseException) -> int | None:
@@ -101,14 +99,4 @@ def _status(error: BaseException) -> int | None:
 
 
 def _retry_after_s(error: BaseException) -> float | None:
-    """``Retry-After`` in seconds, whether it is a number or a date."""
-    headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", None) or {}
-    value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
-    try:
-        at = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+    return waiting.retry_after_s(getattr(getattr(error, "response", None), "headers", None) or {})

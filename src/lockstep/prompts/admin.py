@@ -22,7 +22,7 @@ from lockstep.prompts.body import Body
 from lockstep.prompts.conf import settings
 from lockstep.prompts.diff import compare
 from lockstep.prompts.exceptions import NoVersion, PromptError, TemplateError
-from lockstep.prompts.forms import ArmFormSet, ReasonForm, ReleaseForm, VersionForm, choices_of
+from lockstep.prompts.forms import ArmFormSet, ReasonForm, ReleaseForm, RollBackForm, VersionForm, choices_of
 from lockstep.prompts.models import GateDecision, Prompt, PromptVersion, Release
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class PromptAdmin(PromptModelAdmin):
     readonly_fields = ["name"]
 
     class Media:
-        css = {"all": ["lockstep/prompts/prompts.css"]}
+        css = {"all": ["lockstep/core/admin.css", "lockstep/prompts/prompts.css"]}
 
     # --- the list ---------------------------------------------------------------------------------
 
@@ -91,6 +91,13 @@ class PromptAdmin(PromptModelAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("lockstep_prompts.add_promptversion")
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """An opened gate is what an audit asks for: the log has both policies, not that one was changed."""
+        before, after = form.initial["release_policy"], form.cleaned_data["release_policy"]
+        return f"Release policy: {before} before, {after} now."
 
     def may(self, request: HttpRequest) -> dict[str, bool]:
         names = {"release": "release_prompt", "override": "override_gate", "write": "add_promptversion"}
@@ -178,7 +185,7 @@ class PromptAdmin(PromptModelAdmin):
         prompt = self._prompt(request, object_id)
         self._demand(request, "release")
         live = self._releases(prompt).first()
-        versions = list(prompt.versions.defer("canonical", "body")[:OFFERED])
+        versions = self._offered(request, prompt, live)
         options: dict[str, Any] = {"form_kwargs": {"choices": choices_of(versions)}, "prefix": "arms"}
         if request.method == "POST":
             form, arms = ReleaseForm(request.POST), ArmFormSet(request.POST, **options)
@@ -205,9 +212,10 @@ class PromptAdmin(PromptModelAdmin):
         source = self._releases(prompt).filter(number=number).first()
         if source is None:
             raise Http404("There is no such release.")
-        form = ReasonForm(request.POST or None)
+        live = self._releases(prompt).first()
+        form = RollBackForm(request.POST or None, initial={"expected": live.number if live else 0})
         if request.method == "POST" and form.is_valid():
-            why = {"reason": form.cleaned_data["reason"], "ticket": form.cleaned_data["ticket"]}
+            why = {name: form.cleaned_data[name] for name in ("reason", "ticket", "expected")}
             try:
                 made = releases.roll_back(prompt.name, to=number, actor=request.user.get_username(), **why)
             except PromptError as error:
@@ -215,7 +223,7 @@ class PromptAdmin(PromptModelAdmin):
             else:
                 self._note(request, prompt, f"Rolled back to release {number}, as release {made.number}.")
                 return self._back(prompt)
-        context = {"form": form, "source": source, "live": self._releases(prompt).first()}
+        context = {"form": form, "source": source, "live": live}
         return self._page(request, prompt, "roll_back", f"Roll back to release {number}", **context)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
@@ -269,16 +277,11 @@ class PromptAdmin(PromptModelAdmin):
     ) -> bool:
         """Make the release that the forms describe, or write on them why not."""
         values = form.cleaned_data
-        if values["expected"] != (live.number if live else 0):
-            form.add_error(
-                None, "Somebody released meanwhile. Look at what is live now, then open this form again."
-            )
-            return False
         if not values["other_variables"] and (said := self._other_variables(prompt, live, arms)):
             form.add_error("other_variables", said)
             return False
         try:
-            why = {"reason": values["reason"], "ticket": values["ticket"]}
+            why = {"reason": values["reason"], "ticket": values["ticket"], "expected": values["expected"]}
             made = releases.release(prompt.name, arms, actor=request.user.get_username(), **why)
         except PromptError as error:
             form.add_error(None, str(error))
@@ -297,6 +300,15 @@ class PromptAdmin(PromptModelAdmin):
             return ""
         names = sorted(wanted[odd[0].version] ^ usual)
         return f"Arm {odd[0].name} and what is live differ in the variables: {', '.join(names)}."
+
+    def _offered(self, request: HttpRequest, prompt: Prompt, live: Release | None) -> list[PromptVersion]:
+        """The newest versions, and however old they are those that are live or that the link names: a form
+        that could not name a live arm would end it without a word."""
+        rows = prompt.versions.defer("canonical", "body")
+        newest = list(rows[:OFFERED])
+        keys = {arm.version for arm in live.split} if live else set()
+        keys.add(request.GET.get("version", "").replace("\0", ""))
+        return newest + list(rows.filter(key__in=keys - {row.key for row in newest}))
 
     def _suggested(
         self, request: HttpRequest, live: Release | None, versions: list[PromptVersion]

@@ -55,7 +55,7 @@ class Body:
         _check_messages(self.messages)
         _check_variables(self.variables, self.messages)
         _check_shapes(self.parameters, self.tools, self.output_schema)
-        if len(self.canonical) > MAX_BYTES:
+        if len(self.canonical.encode()) > MAX_BYTES:
             raise TemplateError(f"The prompt is larger than {MAX_BYTES:,} bytes.")
 
     @cached_property

@@ -10,8 +10,9 @@ from difflib import SequenceMatcher
 __all__ = ["Line", "Side", "compare"]
 
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
-LONGEST = 4_000
-"""Characters of a line within which words are compared."""
+WORK = 1_000_000
+"""Pairs of words that one comparison looks at; lines beyond are marked as a whole. Repeated words cost difflib the
+cube of their number: 400 lines of 960 of them took more than ten minutes."""
 CONTEXT = 3
 
 
@@ -36,7 +37,8 @@ class Line:
 def compare(old: str, new: str, *, whole: bool = False) -> list[Line]:
     """Rows that lead from ``old`` to ``new``; long stretches without a change are folded unless ``whole``."""
     before, after = old.splitlines(), new.splitlines()
-    matcher = SequenceMatcher(None, before, after, autojunk=len(before) > 2_000)
+    work = _Work(WORK)
+    matcher = SequenceMatcher(None, before, after, autojunk=True)
     rows: list[Line] = []
     for tag, i, i_end, j, j_end in matcher.get_opcodes():
         if tag == "equal":
@@ -50,7 +52,7 @@ def compare(old: str, new: str, *, whole: bool = False) -> list[Line]:
                 else _folded(same, first=i == 0, last=i_end == len(before) and j_end == len(after))
             )
         else:
-            rows += _changed(before, after, range(i, i_end), range(j, j_end))
+            rows += _changed(before, after, range(i, i_end), range(j, j_end), work)
     return rows
 
 
@@ -62,10 +64,15 @@ def _folded(same: list[Line], *, first: bool, last: bool) -> list[Line]:
     return [*same[:head], Line("skipped", skipped=hidden), *same[len(same) - tail :]]
 
 
-def _changed(before: list[str], after: list[str], olds: range, news: range) -> Iterator[Line]:
+@dataclass
+class _Work:
+    left: int
+
+
+def _changed(before: list[str], after: list[str], olds: range, news: range, work: _Work) -> Iterator[Line]:
     pairs = min(len(olds), len(news))
     for n in range(pairs):
-        old, new = _pieces(before[olds[n]], after[news[n]])
+        old, new = _pieces(before[olds[n]], after[news[n]], work)
         yield Line("changed", Side(olds[n] + 1, old), Side(news[n] + 1, new))
     for i in olds[pairs:]:
         yield Line("removed", old=_side(i, before[i]))
@@ -77,12 +84,15 @@ def _side(index: int, text: str) -> Side:
     return Side(index + 1, ((False, text),))
 
 
-def _pieces(old: str, new: str) -> tuple[tuple[tuple[bool, str], ...], tuple[tuple[bool, str], ...]]:
-    if max(len(old), len(new)) > LONGEST:
-        return ((True, old),), ((True, new),)
+def _pieces(
+    old: str, new: str, work: _Work
+) -> tuple[tuple[tuple[bool, str], ...], tuple[tuple[bool, str], ...]]:
     a, b = _WORDS.findall(old), _WORDS.findall(new)
+    if len(a) * len(b) > work.left:
+        return ((True, old),), ((True, new),)
+    work.left -= len(a) * len(b)
     left, right = [], []
-    for tag, i, i_end, j, j_end in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+    for tag, i, i_end, j, j_end in SequenceMatcher(None, a, b).get_opcodes():
         left.append((tag != "equal", "".join(a[i:i_end])))
         right.append((tag != "equal", "".join(b[j:j_end])))
     return tuple(piece for piece in left if piece[1]), tuple(piece for piece in right if piece[1])

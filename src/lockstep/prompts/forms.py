@@ -16,7 +16,7 @@ from lockstep.prompts.exceptions import TemplateError
 from lockstep.prompts.models import PromptVersion
 from lockstep.prompts.sql.releases import MAX_ARMS, MAX_WEIGHT
 
-__all__ = ["ArmFormSet", "ReasonForm", "ReleaseForm", "VersionForm", "choices_of"]
+__all__ = ["ArmFormSet", "ReasonForm", "ReleaseForm", "RollBackForm", "VersionForm", "choices_of"]
 
 
 class ReasonForm(forms.Form):
@@ -25,13 +25,19 @@ class ReasonForm(forms.Form):
         help_text="Stays on record with your name.",
     )
     ticket = forms.CharField(
-        required=False, max_length=200, help_text="Where it was decided: a ticket, a pull request."
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"class": "vTextField"}),
+        help_text="Where it was decided: a ticket, a pull request.",
     )
 
 
-class ReleaseForm(ReasonForm):
+class RollBackForm(ReasonForm):
     expected = forms.IntegerField(widget=forms.HiddenInput)
     """Number of the release that the form was opened on: what somebody did meanwhile is not overwritten unseen."""
+
+
+class ReleaseForm(RollBackForm):
     other_variables = forms.BooleanField(
         required=False,
         label="Release although the variables differ",
@@ -58,6 +64,8 @@ class ArmForm(forms.Form):
         field.choices = [("", "— no version: arm not used —"), *choices]
         for name in ("name", "version", "weight"):
             self.fields[name].required = False
+        for name, field in self.fields.items():  # the heads of the table are no labels of its fields
+            field.widget.attrs["aria-label"] = field.label or name.capitalize()
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
@@ -101,7 +109,12 @@ class VersionForm(forms.Form):
         help_text="As in a file: TOML between lines +++, then messages under # system, # user or # assistant."
         " {name} is a variable, {{ and }} are braces.",
     )
-    note = forms.CharField(required=False, max_length=500, help_text="What is different, in a sentence.")
+    note = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=forms.TextInput(attrs={"class": "vLargeTextField"}),
+        help_text="What is different, in a sentence.",
+    )
 
     body: Body
 

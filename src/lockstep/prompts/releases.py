@@ -33,6 +33,7 @@ def release(
     environment: str | None = None,
     override_by: str = "",
     override_reason: str = "",
+    expected: int | None = None,
 ) -> Release:
     """Make these the versions of ``prompt``, from the next call in every process on.
 
@@ -41,6 +42,7 @@ def release(
         actor: who decides, as people know them.
         environment: None takes the one of the settings.
         override_by: a second person who answers for a version that did not pass its gate.
+        expected: number of the release in force when the decision was made, 0 for none; another one refuses.
 
     Raises:
         ReleaseRefused: the database did not admit it; says why. Nothing was changed.
@@ -49,6 +51,7 @@ def release(
     given = [Arm("a", arms)] if isinstance(arms, str) else [_arm(arm) for arm in arms]
     whole = [Arm(arm.name, _key(prompt, arm.version), arm.weight, arm.model) for arm in given]
     return _insert(
+        expected,
         prompt_id=prompt,
         environment=_environment(environment),
         arms=[arm.as_json() for arm in whole],
@@ -68,11 +71,13 @@ def roll_back(
     to: int | None = None,
     ticket: str = "",
     environment: str | None = None,
+    expected: int | None = None,
 ) -> Release:
     """Release again what an earlier release had: its versions, weights, models and salt. No gate stands in the way.
 
     Args:
         to: number of the release to copy; None takes the last one that had another split than the one in force.
+        expected: as in ``release``.
 
     Raises:
         ReleaseRefused: there is nothing to go back to, or no reason was given.
@@ -88,6 +93,7 @@ def roll_back(
         wanted = f"release {to}" if to is not None else "earlier release"
         raise ReleaseRefused(f"{prompt} has no {wanted} in {where} to go back to.", prompt=prompt)
     return _insert(
+        expected,
         prompt_id=prompt,
         environment=where,
         arms=[],
@@ -124,12 +130,14 @@ def before(history: list[Release]) -> Release | None:
     return next((row for row in older if not row.same_split(now.split)), None)
 
 
-def _insert(**values: Any) -> Release:
+def _insert(expected: int | None, **values: Any) -> Release:
     using = settings().database
     if not Prompt.objects.using(using).filter(name=values["prompt_id"]).exists():
         raise NoPrompt(f"There is no prompt {values['prompt_id']!r}.", prompt=values["prompt_id"])
     try:
         with transaction.atomic(using):
+            if expected is not None:
+                _unchanged(expected, **values)
             row = Release.objects.using(using).create(**values)
             row.refresh_from_db()
     except IntegrityError as error:
@@ -139,6 +147,17 @@ def _insert(**values: Any) -> Release:
         hint = f" {found.message_hint}" if found.message_hint else ""
         raise ReleaseRefused(f"{found.message_primary}{hint}", prompt=values["prompt_id"]) from None
     return row
+
+
+def _unchanged(expected: int, *, prompt_id: str, environment: str, **_: Any) -> None:
+    """Under the lock that every release takes, so that nobody comes between this look and the new row."""
+    Prompt.objects.using(settings().database).select_for_update(no_key=True).get(name=prompt_id)
+    now = live(prompt_id, environment)
+    if expected != (now.number if now else 0):
+        raise ReleaseRefused(
+            "Somebody released meanwhile. Look at what is live now, then open this form again.",
+            prompt=prompt_id,
+        )
 
 
 def _environment(given: str | None) -> str:

@@ -1,7 +1,7 @@
 """How a value becomes text in a prompt.
 
 =============================  ==============================================================================
-``str``                        as it is; NUL and halves of surrogate pairs, which no model can be sent, as U+FFFD
+``str``, lazy translation      as it is; NUL and halves of surrogate pairs, which no model can be sent, as U+FFFD
 ``bool``                       ``true``, ``false``
 ``int``, ``float``, Decimal    as Python prints them
 ``date``, ``datetime``, time   ISO 8601
@@ -24,6 +24,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.utils.functional import Promise
+
 from lockstep.prompts.exceptions import VariableError
 
 __all__ = ["text_of"]
@@ -37,6 +39,8 @@ def text_of(value: Any, name: str) -> str:
     Raises:
         VariableError: there is no rule for such a value.
     """
+    if isinstance(value, Promise):
+        value = str(value)
     if isinstance(value, str):
         return _UNSENDABLE.sub("�", value) if _has_unsendable(value) else str(value)
     if isinstance(value, bool):

@@ -32,9 +32,9 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import BaseModel, PrivateAttr
 
 from lockstep.llm.conf import settings
-from lockstep.llm.metering import Metered, metered
+from lockstep.llm.metering import Metered, metered, stand_ins
 from lockstep.llm.models import Call
-from lockstep.llm.providers import get_provider
+from lockstep.llm.providers import chat_model, get_provider
 
 __all__ = [
     "FakeModels",
@@ -139,7 +139,7 @@ _now: list[FakeModels] = []
 
 @contextmanager
 def fake_models(*script: Any, otherwise: Any = None) -> Iterator[FakeModels]:
-    """No provider is asked in this block: the script answers, whatever the model.
+    """No provider is asked in this block: the script answers, whatever the model, also one that was made before.
 
     Args:
         script: one item a request: a text; ``say(...)``; ``tool_call(...)``; an exception, for instance
@@ -158,9 +158,11 @@ def fake_models(*script: Any, otherwise: Any = None) -> Iterator[FakeModels]:
     whole["llm"] = {**whole.get("llm", {}), "providers": faked}
     with override_settings(LOCKSTEP=whole):
         _now.append(models)
+        stand_ins.append(_faked)
         try:
             yield models
         finally:
+            stand_ins.pop()
             _now.remove(models)
 
 
@@ -285,6 +287,10 @@ class FakeProvider:
         model._fakes = _now[-1]
         found: Metered = model
         return found
+
+
+def _faked(model: Metered) -> Metered:
+    return model if isinstance(model, FakeChatModel) else chat_model(model._route)
 
 
 def _endpoint(alias: str) -> str:

@@ -67,7 +67,10 @@ def chart(spend: Spend, label: Callable[[str], str], said: Callable[[float, str]
         return None
     measure = "cost" if spend.total.cost else "calls"
     own = [] if spend.by == "day" else [key for key in spend.groups if key != OTHERS][:COLOURS]
-    columns = [_column(spend, number, own, measure) for number, _ in enumerate(spend.days)]
+    by_day: list[dict[str, float]] = [{} for _ in spend.days]
+    for (number, key), cell in spend.cells.items():
+        by_day[number][key] = float(getattr(cell, measure))
+    columns = [_column(day, own, together=spend.by == "day") for day in by_day]
     top = _nice(max(sum(column.values()) for column in columns))
     every = max(1, math.ceil(len(columns) / 8))
     bars = []
@@ -96,10 +99,9 @@ def chart(spend: Spend, label: Callable[[str], str], said: Callable[[float, str]
     return Chart(bars, legend, marks, len(columns) * STEP, HEIGHT, measure, summary)
 
 
-def _column(spend: Spend, number: int, own: list[str], measure: str) -> dict[str, float]:
+def _column(day: dict[str, float], own: list[str], *, together: bool) -> dict[str, float]:
     """One day: own groups in the order of the legend, then the others; as one where days are the groups."""
-    day = {key: float(getattr(cell, measure)) for (at, key), cell in spend.cells.items() if at == number}
-    if spend.by == "day":
+    if together:
         return {"": sum(day.values())}
     column = {key: day.pop(key, 0.0) for key in own}
     return column | ({OTHERS: sum(day.values())} if any(day.values()) else {})

@@ -10,11 +10,11 @@ from django.contrib.admin.utils import quote
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.urls import NoReverseMatch, reverse
 
-__all__ = ["call", "calls", "feature", "prompt_version", "spend"]
+__all__ = ["call", "calls", "feature", "prompt_version", "spend", "with_query"]
 
 
 def calls(**query: str) -> str:
-    return _with(reverse("admin:lockstep_llm_call_changelist"), query)
+    return with_query(reverse("admin:lockstep_llm_call_changelist"), query)
 
 
 def call(pk: Any) -> str:
@@ -22,7 +22,7 @@ def call(pk: Any) -> str:
 
 
 def spend(**query: str) -> str:
-    return _with(reverse("admin:lockstep_llm_call_spend"), query)
+    return with_query(reverse("admin:lockstep_llm_call_spend"), query)
 
 
 def feature(name: str, user: AbstractBaseUser | AnonymousUser) -> str:
@@ -44,5 +44,6 @@ def _soft(app: str, model: str, page: str, user: AbstractBaseUser | AnonymousUse
         return ""
 
 
-def _with(url: str, query: dict[str, str]) -> str:
+def with_query(url: str, query: dict[str, str]) -> str:
+    """The page, narrowed: for who makes many links to one page, as finding its URL takes the longest."""
     return f"{url}?{urlencode(query)}" if query else url

@@ -47,7 +47,7 @@ class Sums:
     def __iadd__(self, other: Sums) -> Sums:
         for name in _COLUMNS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.latencies += other.latencies
+        self.latencies.update(other.latencies)
         return self
 
     @property
@@ -87,7 +87,8 @@ class Spend:
     total: Sums
 
 
-# Each day is a range of the index, and its groups are few: nothing is sorted but what is already counted.
+# Each day is a range of the index, and its groups are few: nothing is sorted but what is already counted, and names
+# are compared only once there is one row a day and group.
 _STATEMENT = """
 WITH cells AS MATERIALIZED (
     SELECT ({key}) AS key, (period.day - 1)::int AS day, part.*
@@ -108,15 +109,18 @@ WITH cells AS MATERIALIZED (
         FROM lockstep_llm_call WHERE at >= period.since AND at < period.until{where}
         GROUP BY {columns}step
     ) AS part
+), days AS MATERIALIZED (
+    SELECT key, day, {sums} FROM cells GROUP BY key, day
 ), places AS (
-    SELECT key, row_number() OVER (ORDER BY sum(cost) DESC, sum(calls) DESC, key) AS place FROM cells GROUP BY key
-), named AS (
-    SELECT CASE WHEN places.place <= {most} THEN cells.key END AS kept, cells.*
-    FROM cells JOIN places USING (key)
+    SELECT key, CASE WHEN row_number() OVER (ORDER BY sum(cost) DESC, sum(calls) DESC, key) <= {most} THEN key END
+        AS kept
+    FROM days GROUP BY key
 )
-SELECT kept, day, NULL::int AS step, {sums} FROM named GROUP BY kept, day
+SELECT kept, day, NULL::int AS step, {sums} FROM days JOIN places USING (key) GROUP BY kept, day
 UNION ALL
-SELECT kept, NULL, step, sum(calls), {zeros} FROM named WHERE step IS NOT NULL GROUP BY kept, step
+SELECT kept, NULL, step, sum(calls), {zeros}
+FROM (SELECT key, step, sum(calls) AS calls FROM cells WHERE step IS NOT NULL GROUP BY key, step) AS steps
+JOIN places USING (key) GROUP BY kept, step
 """
 
 
@@ -146,7 +150,7 @@ def _statement(by: str, where: str) -> str:
         fine=_FINE,
         most=MOST,
         where=where,
-        sums=", ".join(f'sum("{name}")::bigint' for name in _COLUMNS),
+        sums=", ".join(f'sum("{name}")::bigint AS "{name}"' for name in _COLUMNS),
         zeros=", ".join("0" for _ in _COLUMNS[1:]),
     )
 
@@ -165,8 +169,9 @@ def _where(only: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
 def _read(days: Days, by: str, rows: list[tuple[Any, ...]]) -> Spend:
     groups: dict[str, Sums] = {}
     cells: dict[tuple[int, str], Sums] = {}
+    dates = [str(day) for day in days]
     for key, day, step, *figures in rows:
-        name = OTHERS if key is None else str(list(days)[int(key)]) if by == "day" else key
+        name = OTHERS if key is None else dates[int(key)] if by == "day" else key
         group = groups.setdefault(name, Sums())
         if step is not None:
             group.latencies[step] += int(figures[0])

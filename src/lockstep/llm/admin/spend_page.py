@@ -131,7 +131,14 @@ class SpendPage:
         return f"{figure:,.0f} calls" if figure != 1 else "1 call"
 
     def calls_url(self, key: str | None = None, day: date | None = None) -> str:
-        return links.calls(**self._query(key, day), state="sent")
+        return self._to_calls(self._query(key, day), state="sent")
+
+    @cached_property
+    def _calls(self) -> str:
+        return links.calls()
+
+    def _to_calls(self, query: dict[str, str], **more: str) -> str:
+        return links.with_query(self._calls, query | more)
 
     def _query(self, key: str | None = None, day: date | None = None) -> dict[str, str]:
         query = {**self.only, "day": str(Days(day, day) if day else self.days)}
@@ -152,7 +159,7 @@ class SpendPage:
 
         def counted(count: int, **more: str) -> tuple[str, str]:
             return (number(count) if count else "—"), (
-                links.calls(**query, **more) if count and query else ""
+                self._to_calls(query, **more) if count and query else ""
             )
 
         def paid(value: float | None) -> str:

@@ -11,6 +11,7 @@ from langchain_anthropic import ChatAnthropic
 from lockstep.llm.conf import settings
 from lockstep.llm.exceptions import ProviderMisconfigured
 from lockstep.llm.metering import Metered, metered
+from lockstep.llm.providers.service import checked_endpoint, quiet
 
 __all__ = ["Anthropic"]
 
@@ -46,9 +47,10 @@ class Anthropic:
     def __init__(
         self, *, base_url: str | None = None, api_key_env: str = "ANTHROPIC_API_KEY", **parameters: Any
     ) -> None:
-        self.endpoint = (base_url or OFFICIAL).rstrip("/")
+        self.endpoint = checked_endpoint(base_url or OFFICIAL)
         self.api_key_env = api_key_env
         self.parameters = parameters
+        quiet("anthropic")
 
     def chat(self, name: str, **parameters: Any) -> Metered:
         chosen = settings()

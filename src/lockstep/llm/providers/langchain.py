@@ -9,6 +9,7 @@ from langchain_core.language_models import BaseChatModel
 
 from lockstep.llm.conf import settings
 from lockstep.llm.metering import Metered, metered
+from lockstep.llm.providers.service import checked_endpoint
 
 __all__ = ["LangChain"]
 
@@ -30,7 +31,7 @@ class LangChain:
         if not (isinstance(found, type) and issubclass(found, BaseChatModel)):
             raise ValueError(f"{model_class} is no chat model of LangChain.")
         self.model_class = found
-        self.endpoint = endpoint.rstrip("/")
+        self.endpoint = checked_endpoint(endpoint) if endpoint else ""
         self.model_field = model_field
         self.parameters = parameters
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from itertools import count
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
+from lockstep.core import waiting
 from lockstep.core.ports import Usage
 from lockstep.search.embedders.base import Deadline
 from lockstep.search.embedders.process import PerProcess
@@ -36,8 +34,6 @@ T = TypeVar("T")
 
 #: Worth another attempt: request timeout, conflict, too early, too many requests, and every 5xx.
 TRANSIENT = {408, 409, 425, 429}
-#: A 429 that no waiting cures.
-SPENT = {"insufficient_quota", "billing_hard_limit_reached"}
 HINTS = {
     401: "Check the key.",
     403: "Check what the key may use.",
@@ -59,8 +55,8 @@ class Retries:
 
     def pause_s(self, attempt: int, error: EmbedderError) -> float:
         """Seconds to wait after an attempt, counted from 0; at least what the provider asked for."""
-        jitter = random.uniform(0, min(self.cap_s, self.backoff_s * 2**attempt))  # noqa: S311 -- no secret
-        return (getattr(error, "retry_after_s", None) or 0.0) + jitter
+        after_s = getattr(error, "retry_after_s", None)
+        return waiting.pause_s(attempt, after_s, backoff_s=self.backoff_s, cap_s=self.cap_s)
 
 
 class Endpoint:
@@ -189,8 +185,8 @@ class Endpoint:
         said = without_echo(message, hidden)
         text = f"{self.host} answered {status}" + (f": {said}" if said else ".")
         facts = {"status": status, "host": self.host}
-        if (status in TRANSIENT or status >= 500) and code not in SPENT:
-            return EmbedderUnavailable(text, retry_after_s=_retry_after_s(response.headers), **facts)
+        if (status in TRANSIENT or status >= 500) and code not in waiting.SPENT:
+            return EmbedderUnavailable(text, retry_after_s=waiting.retry_after_s(response.headers), **facts)
         return EmbedderRefused(f"{text} {HINTS.get(status, '')}".strip(), **facts)
 
 
@@ -206,19 +202,6 @@ def _checked_host(url: str) -> str:
     if parts.username or parts.password:
         raise EmbedderMisconfigured("base_url holds credentials, and URLs are logged: use api_key_env.")
     return parts.netloc
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """``Retry-After`` in seconds, whether it is a number or a date."""
-    value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
-    try:
-        at = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())
 
 
 def _problem(content: bytes) -> tuple[str, str]:

@@ -1,0 +1,83 @@
+"""What a project with some of the apps does first: ``python -W error -m tests.integration.alone``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def main() -> None:
+    """Start, check, migrate from nothing, look for drift, open the admin, and use what is there once."""
+    import django
+
+    django.setup()
+    from django.apps import apps
+    from django.core.management import call_command
+
+    call_command("check", fail_level="ERROR", databases=["default"], verbosity=0)
+    call_command("migrate", verbosity=0)
+    call_command("check", fail_level="WARNING", databases=["default"], verbosity=0)
+    call_command("makemigrations", check_changes=True, dry_run=True, verbosity=0)
+    if apps.is_installed("django.contrib.admin"):
+        open_admin()
+    uses = {"lockstep.search": search, "lockstep.llm": ask, "lockstep.prompts": ask_prompted}
+    for app, use in uses.items():
+        if apps.is_installed(app):
+            use()
+    if not apps.is_installed("lockstep.llm"):
+        unwanted = {"celery", "langchain_core", "langgraph", "openai", "redis"} & set(sys.modules)
+        assert not unwanted, unwanted
+
+
+def open_admin() -> None:
+    """The index, and the list of every model of ours that has one."""
+    from django.contrib import admin
+    from django.contrib.auth.models import User
+    from django.test import Client
+    from django.urls import reverse
+
+    client = Client()
+    client.force_login(User.objects.create_superuser("ann"))
+    pages = [
+        reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        for model in admin.site._registry
+        if model._meta.app_label.startswith("lockstep_")
+    ]
+    for page in [reverse("admin:index"), *pages]:
+        assert client.get(page).status_code == 200, page
+
+
+def search() -> None:
+    from lockstep.search.embedders import get_embedder
+
+    assert len(get_embedder().embed_query("a kettle")) == 64
+
+
+def ask() -> None:
+    from lockstep.llm.models import Call
+
+    assert declared("alone.plain").invoke("How?").text
+    assert Call.objects.get().outcome == "ok"
+
+
+def ask_prompted() -> None:
+    from lockstep.llm.models import Call
+    from lockstep.prompts.body import Body, Message
+    from lockstep.prompts.models import PromptVersion
+    from lockstep.prompts.releases import release
+
+    body = Body(messages=(Message("user", "Answer: {question}"),), variables=("question",))
+    version, _ = PromptVersion.objects.add("support-answer", body)
+    release("support-answer", version.key, actor="ann", reason="first")
+    reply = declared("alone.prompted", prompt="support-answer").invoke({"question": "How?"})
+    assert Call.objects.get(pk=reply.call).prompt_version == version.key
+
+
+def declared(name: str, **how: Any) -> Any:
+    from lockstep.llm import feature
+
+    return feature(name, owner="ann@example.com", model="standin:quoting", **how)
+
+
+if __name__ == "__main__":
+    main()
