@@ -20,7 +20,7 @@ def main() -> None:
     call_command("makemigrations", check_changes=True, dry_run=True, verbosity=0)
     if apps.is_installed("django.contrib.admin"):
         open_admin()
-    uses = {"lockstep.search": search, "lockstep.llm": ask, "lockstep.prompts": ask_prompted}
+    uses = {"lockstep.search": search, "lockstep.llm": ask, "lockstep.prompts": ask_prompted, "lockstep.budgets": ask_too_much}
     for app, use in uses.items():
         if apps.is_installed(app):
             use()
@@ -71,6 +71,19 @@ def ask_prompted() -> None:
     release("support-answer", version.key, actor="ann", reason="first")
     reply = declared("alone.prompted", prompt="support-answer").invoke({"question": "How?"})
     assert Call.objects.get(pk=reply.call).prompt_version == version.key
+
+
+def ask_too_much() -> None:
+    from lockstep.budgets.models import Budget
+    from lockstep.llm.exceptions import BudgetExceeded
+
+    Budget.objects.create(feature="alone.capped", unit="tokens", cap=10, period="day")
+    try:
+        declared("alone.capped").invoke("How?")
+    except BudgetExceeded as refusal:
+        assert refusal.limit == 10
+    else:
+        raise AssertionError("The budget let it pass.")
 
 
 def declared(name: str, **how: Any) -> Any:

@@ -83,7 +83,11 @@ class Budget(models.Model):
             models.CheckConstraint(
                 condition=Q(soft_percent__range=(1, 100)), name="lockstep_budgets_budget_soft"
             ),
-            models.CheckConstraint(condition=~Q(per="all") | Q(who=""), name="lockstep_budgets_budget_who"),
+            models.CheckConstraint(
+                condition=~Q(per="all") | Q(who=""),
+                name="lockstep_budgets_budget_who",
+                violation_error_message="A budget for all calls together names nobody: leave 'which' empty.",
+            ),
             models.CheckConstraint(
                 condition=Q(unit="money", currency__regex="^[A-Z]{3}$") | Q(unit="tokens", currency=""),
                 name="lockstep_budgets_budget_currency",

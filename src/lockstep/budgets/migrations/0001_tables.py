@@ -136,6 +136,7 @@ class Migration(migrations.Migration):
                             models.Q(("per", "all"), _negated=True), ("who", ""), _connector="OR"
                         ),
                         name="lockstep_budgets_budget_who",
+                        violation_error_message="A budget for all calls together names nobody: leave 'which' empty.",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
