@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -133,6 +134,17 @@ def test_a_copy_of_the_connection_takes_no_part(support: Feature) -> None:
     other.close()
     with fake_models(Colour(name="blue")):  # LangChain asks for it in a thread of its own
         assert support.invoke("Which colour?", schema=Colour).parsed == Colour(name="blue")
+    assert_calls(1, outcome="ok")
+
+
+def test_a_thread_that_has_used_the_database_takes_part_in_the_test(support: Feature) -> None:
+    def ask_twice() -> None:
+        Price.objects.count()  # opens a connection of this thread, which sees nothing of the test
+        support.invoke("Is it?")
+        connection.close()
+
+    with fake_models("Yes."), ThreadPoolExecutor(1) as pool:
+        pool.submit(ask_twice).result()
     assert_calls(1, outcome="ok")
 
 

@@ -109,20 +109,22 @@ def _in_test(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[Any, 
 
 
 def _in_savepoint(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
-    """On the caller's connection. A thread without one borrows the main thread's while a test holds it in a
-    transaction, and else opens one for this statement: it would be in the way of the test database's end."""
+    """On the caller's connection. A thread in no transaction borrows the main thread's while a test holds it in one,
+    and else leaves no connection behind: it would be in the way of the test database's end."""
     connection = connections[alias]
-    if connection.connection is None and threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() and not connection.in_atomic_block:
         main = _main_threads.get(alias)
         if main is not None and main.in_atomic_block:
             with _lock:
                 return _fetched(main.connection.execute(statement, params).fetchone())
+        known = connection.connection is not None
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement, params)
                 return _fetched(cursor.fetchone())
         finally:
-            connection.close()
+            if not known:
+                connection.close()
     with transaction.atomic(using=alias), connection.cursor() as cursor:
         cursor.execute(statement, params)
         return _fetched(cursor.fetchone())
