@@ -92,7 +92,9 @@ def test_a_counter_that_was_tampered_with_is_found() -> None:
 def test_history_names_each_period() -> None:
     budgets("set support.answer 5000 --tokens --period day")
     came_back(100)
-    sql("UPDATE lockstep_budgets_budgetperiod SET starts_at = starts_at - interval '1 day', ends_at = starts_at")
+    sql(
+        "UPDATE lockstep_budgets_budgetperiod SET starts_at = starts_at - interval '1 day', ends_at = starts_at"
+    )
     came_back(200)
     budgets("sweep")
     first, second = budgets(f"history {Budget.objects.get().pk}").splitlines()

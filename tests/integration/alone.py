@@ -20,7 +20,12 @@ def main() -> None:
     call_command("makemigrations", check_changes=True, dry_run=True, verbosity=0)
     if apps.is_installed("django.contrib.admin"):
         open_admin()
-    uses = {"lockstep.search": search, "lockstep.llm": ask, "lockstep.prompts": ask_prompted, "lockstep.budgets": ask_too_much}
+    uses = {
+        "lockstep.search": search,
+        "lockstep.llm": ask,
+        "lockstep.prompts": ask_prompted,
+        "lockstep.budgets": ask_too_much,
+    }
     for app, use in uses.items():
         if apps.is_installed(app):
             use()
@@ -80,10 +85,9 @@ def ask_too_much() -> None:
     Budget.objects.create(feature="alone.capped", unit="tokens", cap=10, period="day")
     try:
         declared("alone.capped").invoke("How?")
-    except BudgetExceeded as refusal:
-        assert refusal.limit == 10
-    else:
-        raise AssertionError("The budget let it pass.")
+    except BudgetExceeded:
+        return
+    raise AssertionError("The budget let it pass.")
 
 
 def declared(name: str, **how: Any) -> Any:

@@ -80,9 +80,10 @@ def standings(budgets: QuerySet[Budget]) -> list[Standing]:
             budget__in=[budget.pk for budget in chosen], ends_at__gt=timezone.now()
         )
     )
-    fullest: dict[int, Any] = {}
-    for period in running.order_by("now_spent"):
-        fullest[period.budget_id] = period
+    fullest = {
+        period.budget_id: period
+        for period in running.order_by("budget_id", "-now_spent").distinct("budget_id")
+    }
     return [_standing(budget, fullest.get(budget.pk)) for budget in chosen]
 
 

@@ -41,7 +41,9 @@ class Command(BaseCommand):
         parser.add_argument("--period", choices=Budget.Period.values, default=Budget.Period.MONTH)
         parser.add_argument("--zone", default="Europe/London", help="whose midnight begins a day")
         parser.add_argument("--per", choices=Budget.Per.values, default=Budget.Per.ALL)
-        parser.add_argument("--who", default="", help="one cohort, tenant or primary key of a user; each of them")
+        parser.add_argument(
+            "--who", default="", help="one cohort, tenant or primary key of a user; each of them"
+        )
         parser.add_argument("--soft", type=int, default=70, metavar="PERCENT", help="when people are told")
         parser.add_argument("--estimated", action="store_true", help="hold what 99 of 100 calls use")
 
