@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.checks import Tags, register
 
 
 class BudgetsConfig(AppConfig):
@@ -8,3 +9,8 @@ class BudgetsConfig(AppConfig):
     label = "lockstep_budgets"
     verbose_name = "Lockstep budgets"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from lockstep.budgets.checks import check_budgets
+
+        register(check_budgets, "lockstep", Tags.database)

@@ -77,25 +77,26 @@ def check_providers(**_: Any) -> list[CheckMessage]:
         known = settings().providers
     except ImproperlyConfigured:  # lockstep_core.E001 says it
         return []
-    users: dict[str, list[str]] = {}
+    users: dict[str, dict[str, None]] = {}
     found: list[CheckMessage] = []
-    for spec in features.declared():
-        alias, colon, name = spec.model.partition(":")
-        if not spec.model:
-            continue
+    models = [
+        (spec, model) for spec in features.declared() for model in (spec.model, spec.fallback_model) if model
+    ]
+    for spec, model in models:
+        alias, colon, name = model.partition(":")
         if colon and name and alias in known:
-            users.setdefault(alias, []).append(spec.name)
+            users.setdefault(alias, {})[spec.name] = None
             continue
         hint = nearest(alias, set(known)) if colon and name else "Write provider:name, openai:gpt-5-mini."
         found.append(
             Error(
-                f"The model {spec.model!r} of the feature {spec.name!r} names no provider of"
+                f"The model {model!r} of the feature {spec.name!r} names no provider of"
                 ' LOCKSTEP["llm"]["providers"].',
                 hint=hint,
                 id="lockstep_llm.E002",
             )
         )
-    return found + [message for alias, names in users.items() for message in _usable(alias, names)]
+    return found + [message for alias, names in users.items() for message in _usable(alias, list(names))]
 
 
 def _usable(alias: str, names: list[str]) -> Iterator[CheckMessage]:
