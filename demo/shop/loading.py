@@ -15,9 +15,11 @@ from django.db import transaction
 
 from demo.shop import content, questions, usual_way
 from demo.shop.models import Article, Brand, LoadedContent, Product, Question
+from lockstep.budgets.models import Budget
 from lockstep.llm.models import Price
 
 BATCH = 16
+TOKENS_A_DAY = "200000"
 PROMPTS = Path(__file__).parent / "prompts"
 
 Progress: TypeAlias = Callable[[Sequence[Any], str], Iterator[Sequence[Any]]]
@@ -53,7 +55,7 @@ def load_people() -> None:
 
 
 def load_prompts() -> None:
-    """The prompt of the support desk goes live with its file; afterwards the admin decides."""
+    """The prompt of the support desk goes live with its file, and its budget; afterwards the admin decides."""
     from lockstep.prompts.models import Release
 
     call_command("lockstep_prompts", "sync", stdout=StringIO())
@@ -67,6 +69,17 @@ def load_prompts() -> None:
             "lockstep_prices", "set", "standin", "quoting", "--input", "0", "--output", "0", "--tariff",
             "--note", "no model, no cost", stdout=StringIO(),
         )  # fmt: skip
+    if not Budget.objects.exists():
+        call_command(
+            "lockstep_budgets",
+            "set",
+            "support.answer",
+            TOKENS_A_DAY,
+            "--tokens",
+            "--period",
+            "day",
+            stdout=StringIO(),
+        )
 
 
 def load_records(rows: Sequence[Any], key: str, progress: Progress) -> None:
