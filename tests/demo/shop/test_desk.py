@@ -1,5 +1,7 @@
 """The support desk: an answer from passages that this person may see, and the row that it made."""
 
+from io import StringIO
+
 import pytest
 from django.core.management import call_command
 from django.urls import reverse
@@ -77,3 +79,10 @@ def test_loading_twice_releases_once():
     before = Release.objects.count()
     call_command("load_shop", verbosity=0)
     assert Release.objects.count() == before
+
+
+def test_a_spent_budget_is_said_and_recorded(client):
+    call_command("lockstep_budgets", "set", "support.answer", "0", "--tokens", "--period", "day", stdout=StringIO())
+    page = ask(client).content.decode()
+    assert "support.answer, 0 tokens a day" in page
+    assert_calls(1, state="refused", error_type="budget_exhausted")
