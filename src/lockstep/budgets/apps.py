@@ -8,3 +8,12 @@ class BudgetsConfig(AppConfig):
     label = "lockstep_budgets"
     verbose_name = "Lockstep budgets"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from lockstep.budgets import jobs
+        from lockstep.core.ports import topics
+
+        jobs.register()
+        topics.register("budgets.soft", "a budget is nearly spent")
+        topics.register("budgets.hard", "a budget is spent, and calls are refused")
+        topics.register("budgets.overrun", "a provider billed more than the bound of a call")
