@@ -67,7 +67,9 @@ class Notice(models.Model):
         ordering: ClassVar = ["-at", "-id"]
         indexes: ClassVar = [
             models.Index(fields=["id"], condition=Q(handed_at=None), name="lockstep_core_notice_new"),
-            models.Index(fields=["dedup_key", "id"], condition=~Q(dedup_key=""), name="lockstep_core_notice_key"),
+            models.Index(
+                fields=["dedup_key", "id"], condition=~Q(dedup_key=""), name="lockstep_core_notice_key"
+            ),
             models.Index(fields=["at"], name="lockstep_core_notice_at"),
         ]
         permissions: ClassVar = [("test_sink", "Can send a test notice")]

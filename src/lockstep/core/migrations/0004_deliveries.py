@@ -8,77 +8,122 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Which sink was told which notice, how sinks fare, and when jobs run next."""
 
-
     dependencies = [
-        ('lockstep_core', '0003_notices'),
+        ("lockstep_core", "0003_notices"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sink', models.CharField(max_length=50)),
-                ('state', models.CharField(choices=[('pending', 'waiting'), ('sent', 'sent'), ('dead', 'given up')], default='pending', max_length=10)),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('next_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), help_text='Not tried before.')),
-                ('gives_up_at', models.DateTimeField(help_text='Not tried any more.')),
-                ('sent_at', models.DateTimeField(blank=True, null=True)),
-                ('told_in', models.BigIntegerField(blank=True, help_text='Later notice of the same incident, whose message told this one too.', null=True)),
-                ('error', models.CharField(blank=True, help_text='Of the last attempt.', max_length=200)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("sink", models.CharField(max_length=50)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("pending", "waiting"), ("sent", "sent"), ("dead", "given up")],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                (
+                    "next_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), help_text="Not tried before."
+                    ),
+                ),
+                ("gives_up_at", models.DateTimeField(help_text="Not tried any more.")),
+                ("sent_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "told_in",
+                    models.BigIntegerField(
+                        blank=True,
+                        help_text="Later notice of the same incident, whose message told this one too.",
+                        null=True,
+                    ),
+                ),
+                ("error", models.CharField(blank=True, help_text="Of the last attempt.", max_length=200)),
             ],
             options={
-                'verbose_name_plural': 'deliveries',
-                'ordering': ['notice_id', 'sink'],
+                "verbose_name_plural": "deliveries",
+                "ordering": ["notice_id", "sink"],
             },
         ),
         migrations.CreateModel(
-            name='JobState',
+            name="JobState",
             fields=[
-                ('name', models.CharField(max_length=100, primary_key=True, serialize=False)),
-                ('next_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('ran_at', models.DateTimeField(blank=True, null=True)),
-                ('error', models.CharField(blank=True, max_length=200)),
+                ("name", models.CharField(max_length=100, primary_key=True, serialize=False)),
+                ("next_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("ran_at", models.DateTimeField(blank=True, null=True)),
+                ("error", models.CharField(blank=True, max_length=200)),
             ],
         ),
         migrations.CreateModel(
-            name='SinkState',
+            name="SinkState",
             fields=[
-                ('name', models.CharField(max_length=50, primary_key=True, serialize=False)),
-                ('failures', models.PositiveIntegerField(default=0, help_text='In a row.')),
-                ('error', models.CharField(blank=True, max_length=200)),
-                ('resume_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), help_text='Left alone until then.')),
-                ('held_by', models.UUIDField(blank=True, null=True)),
-                ('held_until', models.DateTimeField(blank=True, null=True)),
+                ("name", models.CharField(max_length=50, primary_key=True, serialize=False)),
+                ("failures", models.PositiveIntegerField(default=0, help_text="In a row.")),
+                ("error", models.CharField(blank=True, max_length=200)),
+                (
+                    "resume_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(),
+                        help_text="Left alone until then.",
+                    ),
+                ),
+                ("held_by", models.UUIDField(blank=True, null=True)),
+                ("held_until", models.DateTimeField(blank=True, null=True)),
             ],
         ),
         migrations.AlterModelOptions(
-            name='notice',
-            options={'ordering': ['-at', '-id'], 'permissions': [('test_sink', 'Can send a test notice')]},
+            name="notice",
+            options={"ordering": ["-at", "-id"], "permissions": [("test_sink", "Can send a test notice")]},
         ),
         migrations.AddIndex(
-            model_name='notice',
-            index=models.Index(condition=models.Q(('dedup_key', ''), _negated=True), fields=['dedup_key', 'id'], name='lockstep_core_notice_key'),
+            model_name="notice",
+            index=models.Index(
+                condition=models.Q(("dedup_key", ""), _negated=True),
+                fields=["dedup_key", "id"],
+                name="lockstep_core_notice_key",
+            ),
         ),
         migrations.AddIndex(
-            model_name='notice',
-            index=models.Index(fields=['at'], name='lockstep_core_notice_at'),
+            model_name="notice",
+            index=models.Index(fields=["at"], name="lockstep_core_notice_at"),
         ),
         migrations.AddField(
-            model_name='delivery',
-            name='notice',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='lockstep_core.notice'),
+            model_name="delivery",
+            name="notice",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="deliveries",
+                to="lockstep_core.notice",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['sink', 'notice'], name='lockstep_core_delivery_due'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state", "pending")),
+                fields=["sink", "notice"],
+                name="lockstep_core_delivery_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('state', 'sent')), fields=['sink', 'sent_at'], name='lockstep_core_delivery_sent'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("state", "sent")),
+                fields=["sink", "sent_at"],
+                name="lockstep_core_delivery_sent",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='delivery',
-            constraint=models.UniqueConstraint(fields=('notice', 'sink'), name='lockstep_core_delivery_one'),
+            model_name="delivery",
+            constraint=models.UniqueConstraint(fields=("notice", "sink"), name="lockstep_core_delivery_one"),
         ),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import Max
 from django.db.models.functions import Now
 
 from lockstep.core.models import Delivery, Notice
@@ -20,8 +21,8 @@ BATCH = 200
 def hand_out() -> int:
     """Write the deliveries of new notices, oldest first.
 
-    Two processes never hand out the notices of one incident in the wrong order: the second waits for the row locks of the
-    first, which are held for two statements. Skipping locked rows here would let a resolve overtake its trigger.
+    Two processes never hand out the notices of one incident in the wrong order: the second waits for the row locks of
+    the first, which are held for two statements. Skipping locked rows here would let a resolve overtake its trigger.
 
     Returns:
         Number of notices handed out, ``BATCH`` at most.
@@ -61,8 +62,8 @@ def _told(keys: set[str], using: str) -> dict[tuple[str, str], bool]:
     """(sink, incident) -> whether the last thing that it was told, or will be, is that it goes on."""
     if not keys:
         return {}
-    rows = Delivery.objects.using(using).filter(notice__dedup_key__in=keys).order_by("notice_id")
-    return {
-        (sink, key): not resolves
-        for sink, key, resolves in rows.values_list("sink", "notice__dedup_key", "notice__resolves")
-    }
+    rows = Delivery.objects.using(using).filter(notice__dedup_key__in=keys).order_by()
+    last = list(rows.values_list("sink", "notice__dedup_key").annotate(last=Max("notice_id")))
+    closed = Notice.objects.using(using).filter(pk__in={pk for *_, pk in last}, resolves=True)
+    resolves = set(closed.values_list("pk", flat=True))
+    return {(sink, key): pk not in resolves for sink, key, pk in last}
