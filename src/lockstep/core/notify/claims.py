@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import connections, transaction
-from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet, Value
+from django.db.models import (
+    BooleanField,
+    DateTimeField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+)
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
@@ -23,7 +33,7 @@ from lockstep.core.notify.outbox import database
 from lockstep.core.settings import NotifySettings
 from lockstep.core.waiting import pause_s
 
-__all__ = ["Claim", "claim", "failed", "know", "sent"]
+__all__ = ["Claim", "claim", "failed", "ready", "sent"]
 
 GRACE_S = 30.0
 """A sink is held for so much longer than a message may take."""
@@ -33,6 +43,7 @@ LONGEST_WAIT_S = 3600.0
 MOST_TOLD = 1000
 """Notices of one incident that one message tells."""
 REASON = 200
+_FREE = Q(held_until=None) | Q(held_until__lte=Now())
 
 
 @dataclass(frozen=True)
@@ -57,22 +68,30 @@ class Claim:
         return Message.of(self.notice, self.also)
 
 
-def know(sinks: Iterable[str]) -> None:
-    """Make the rows of sinks that nobody has delivered to yet."""
-    states = SinkState.objects.using(database())
+def ready(sinks: Iterable[str]) -> set[str]:
+    """Sinks that something waits for and that nobody holds, as far as one can see without a lock. Those that nobody has
+    delivered to yet get their row."""
     wanted = set(sinks)
-    missing = wanted - set(states.filter(pk__in=wanted).values_list("pk", flat=True)) if wanted else set()
+    if not wanted:
+        return set()
+    using = database()
+    states = SinkState.objects.using(using)
+    free = ExpressionWrapper(_FREE & Q(resume_at__lte=Now()), output_field=BooleanField())
+    known = dict(states.filter(pk__in=wanted).values_list("pk", free))
+    missing = wanted - set(known)
     if missing:
         states.bulk_create([SinkState(name=name) for name in sorted(missing)], ignore_conflicts=True)
+    found = {name for name in wanted if known.get(name, True)}
+    waiting = Delivery.objects.using(using).filter(
+        sink__in=found, state=Delivery.State.PENDING, next_at__lte=Now(), gives_up_at__gt=Now()
+    )
+    return set(waiting.order_by().values_list("sink", flat=True).distinct()) if found else set()
 
 
 def claim(sink: str, wishes: NotifySettings) -> Claim | None:
     """The next message of a sink, held for this process; None where nothing is due, or another has it."""
     using = database()
-    free = Q(held_until=None) | Q(held_until__lte=Now())
-    states = SinkState.objects.using(using).filter(free, pk=sink, resume_at__lte=Now())
-    if not states.exists() or not _due(sink).exists():
-        return None
+    states = SinkState.objects.using(using).filter(_FREE, pk=sink, resume_at__lte=Now())
     with transaction.atomic(using=using):
         skip = connections[using].features.has_select_for_update_skip_locked
         if states.select_for_update(skip_locked=skip).first() is None:

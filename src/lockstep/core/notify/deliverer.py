@@ -116,10 +116,8 @@ class Deliverer:
         handed = hand_out()
         self.tally.handed += handed
         wishes = settings().notify
-        claims.know(wishes.sinks)
-        for sink in wishes.sinks:
-            if sink not in self._busy:
-                self._begin(sink, wishes)
+        for sink in sorted(claims.ready(set(wishes.sinks) - set(self._busy))):
+            self._begin(sink, wishes)
         return handed
 
     def _begin(self, sink: str, wishes: NotifySettings) -> None:

@@ -82,6 +82,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("POST", path, body, {"User-Agent": "django-lockstep", **headers})
         answer = connection.getresponse()
+        if late.is_set():  # it ends like headers that are complete
+            raise TimeoutError
         status, wait_s = answer.status, retry_after_s({"retry-after": answer.getheader("Retry-After") or ""})
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _failure(error, late=late.is_set(), host=parts.hostname or "", timeout_s=timeout_s) from None
