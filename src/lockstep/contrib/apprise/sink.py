@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import apprise
 
 from lockstep.core.exceptions import SinkMisconfigured, SinkUnavailable
 from lockstep.core.notify.messages import Message
+from lockstep.core.notify.sinks.http import from_environment
 
 __all__ = ["Apprise"]
 
@@ -32,8 +32,9 @@ class Apprise:
         self.url_env = url_env
 
     def problems(self) -> Iterator[str]:
+        """Whether Apprise knows the URL shows when it is used: to look, it would import all its plugins."""
         try:
-            self._service(10.0)
+            self._url()
         except SinkMisconfigured as error:
             yield str(error)
 
@@ -50,12 +51,12 @@ class Apprise:
             raise SinkUnavailable("the service took no message, and Apprise does not say why")
 
     def _service(self, timeout_s: float) -> apprise.Apprise:
-        url = os.environ.get(self.url_env, "").strip()
-        if not url:
-            raise SinkMisconfigured(f"the environment variable {self.url_env} is not set")
         service = apprise.Apprise(asset=apprise.AppriseAsset(app_id="Lockstep", async_mode=False))
-        if not service.add(url):
+        if not service.add(self._url()):
             raise SinkMisconfigured(f"{self.url_env} holds no URL that Apprise knows")
         for one in service:
             one.socket_connect_timeout = one.socket_read_timeout = timeout_s / 2
         return service
+
+    def _url(self) -> str:
+        return from_environment(self.url_env)
