@@ -43,7 +43,7 @@ def test_a_service_that_does_not_take_it_is_tried_again_and_its_url_is_not_said(
 
 def test_a_missing_or_unknown_url_is_said_without_it(monkeypatch: Any) -> None:
     monkeypatch.setenv("ALERTS", "nonsense-s3cret")
-    with pytest.raises(SinkMisconfigured, match="^ALERTS holds no URL that Apprise knows$"):
+    with pytest.raises(SinkMisconfigured, match=r"^ALERTS holds no URL that Apprise knows$"):
         Apprise("ALERTS").send(MESSAGE, timeout_s=2)
     monkeypatch.delenv("ALERTS")
     assert list(Apprise("ALERTS").problems()) == ["the environment variable ALERTS is not set"]

@@ -15,7 +15,8 @@ __all__ = ["Sink", "get_sink"]
 class Sink(Protocol):
     """Takes messages to people. Built with OPTIONS as keyword arguments, once for the process; building opens nothing.
 
-    A sink may also have ``problems()``, an iterable of texts: what a check should say, such as a missing variable.
+    A sink may also have ``problems()``, an iterable of texts: what a check should say, such as a missing variable; and
+    ``incidents = True``, where a test notice is to be resolved again.
     """
 
     def send(self, message: Message, *, timeout_s: float) -> None:
