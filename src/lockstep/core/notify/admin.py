@@ -113,7 +113,8 @@ class NoticeAdmin(NoticeModelAdmin):
 
     @admin.display(description="Notice, topic", ordering="subject")
     def what(self, notice: Notice) -> SafeString:
-        return format_html('{}<br><span class="quiet">{}</span>', notice.subject, notice.topic)
+        told = '<span class="lockstep-anywhere">{}</span><br><span class="quiet">{}</span>'
+        return format_html(told, notice.subject, notice.topic)
 
     @admin.display(description="Told to")
     def told(self, notice: Notice) -> SafeString:
@@ -124,7 +125,9 @@ class NoticeAdmin(NoticeModelAdmin):
         return format_html_join(" ", "{}", pills) or nobody
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {"silent": _silent(), **(extra_context or {})})
+        return super().changelist_view(
+            request, {"title": "Notices", "silent": _silent(), **(extra_context or {})}
+        )
 
     @admin.action(description="Deliver again what was not delivered", permissions=["change"])
     def again(self, request: HttpRequest, queryset: QuerySet[Notice]) -> None:
@@ -217,7 +220,7 @@ class NoticeAdmin(NoticeModelAdmin):
 
 
 def _severity(notice: Notice) -> SafeString:
-    text = f"{notice.severity}, over" if notice.resolves else notice.severity
+    text = "over" if notice.resolves else notice.severity
     tone = "lockstep-good" if notice.resolves else TONES.get(notice.severity, "")
     return format_html('<span class="lockstep-pill {}">{}</span>', tone, text)
 
