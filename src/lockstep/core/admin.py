@@ -19,13 +19,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from lockstep.core.models import Feature
+from lockstep.core.notify.admin import NoticeAdmin
 
 if TYPE_CHECKING:
     FeatureModelAdmin = admin.ModelAdmin[Feature]
 else:
     FeatureModelAdmin = admin.ModelAdmin
 
-__all__ = ["FeatureAdmin", "Figures", "figures"]
+__all__ = ["FeatureAdmin", "Figures", "NoticeAdmin", "figures"]
 
 Figures = Callable[[HttpRequest], Mapping[str, Mapping[str, SafeString | str]]]
 """What another app knows of features: column -> feature -> cell. Asked once a page."""

@@ -15,10 +15,15 @@ class CoreConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from lockstep.core.checks import check_settings
+        from lockstep.core import checks, ports
+        from lockstep.core.notify import housekeeping
+        from lockstep.core.notify.outbox import Outbox
 
         autodiscover_modules("features")
-        register(check_settings, "lockstep", Tags.compatibility)
+        register(checks.check_settings, "lockstep", Tags.compatibility)
+        register(checks.check_sinks, "lockstep")
+        ports.notify.register(Outbox())
+        ports.jobs.register("lockstep_core.notices", ports.Job(housekeeping.tidy, housekeeping.EVERY_S))
         post_migrate.connect(sync_features, sender=self, dispatch_uid="lockstep_core.sync_features")
 
 

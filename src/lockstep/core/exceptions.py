@@ -9,7 +9,20 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-__all__ = ["FeatureError", "LockstepError", "PortError"]
+from django.core.exceptions import ImproperlyConfigured
+
+__all__ = [
+    "FeatureError",
+    "LockstepError",
+    "NotifyError",
+    "PortError",
+    "SignatureError",
+    "SinkError",
+    "SinkMisconfigured",
+    "SinkRefused",
+    "SinkTimeout",
+    "SinkUnavailable",
+]
 
 
 class LockstepError(Exception):
@@ -30,6 +43,40 @@ class FeatureError(LockstepError, ValueError):
 
 class PortError(LockstepError, RuntimeError):
     """The port is taken. Only one app may serve it: take one of the two out of INSTALLED_APPS."""
+
+
+class NotifyError(LockstepError):
+    """A notice cannot be delivered."""
+
+
+class SinkMisconfigured(NotifyError, ImproperlyConfigured):
+    """The sink cannot be used as it is configured. See LOCKSTEP["core"]["notify"]["sinks"]."""
+
+
+class SinkError(NotifyError):
+    """The sink did not take the message. It is tried again.
+
+    The text is kept and shown to people: it names no secret, no address with one, and nothing that the other side said.
+    """
+
+    retry_after_s: float | None = None
+    """How long the other side wants to be left alone."""
+
+
+class SinkUnavailable(SinkError, ConnectionError):
+    """The sink cannot be reached, or takes nothing now. All its messages wait."""
+
+
+class SinkTimeout(SinkUnavailable, TimeoutError):
+    """The sink did not answer in time. All its messages wait."""
+
+
+class SinkRefused(SinkError, ValueError):
+    """The sink refused this message. Others go on."""
+
+
+class SignatureError(NotifyError, ValueError):
+    """The request was not signed with this secret, was changed on its way, or is too old. Do not act on it."""
 
 
 def _first_paragraph(cls: type) -> str:

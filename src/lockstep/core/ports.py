@@ -10,7 +10,7 @@ collects facts from many apps. Both can be overridden for a block in tests::
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from lockstep.core.exceptions import PortError
 
 __all__ = [
+    "Job",
     "Metering",
     "Notice",
     "Notify",
@@ -29,12 +30,14 @@ __all__ = [
     "Retained",
     "Subject",
     "Usage",
+    "jobs",
     "metering",
     "notify",
     "redaction",
     "replay",
     "retention",
     "subjects",
+    "topics",
 ]
 
 T = TypeVar("T")
@@ -196,7 +199,7 @@ class Notice:
 
 
 class Notify(Protocol):
-    """Hands a notice to people; joins the caller's transaction where it can."""
+    """Hands a notice to people; joins the caller's transaction where it can. Core's outbox serves it."""
 
     def send(self, notice: Notice) -> None: ...
 
@@ -246,9 +249,23 @@ class Subject:
     """Fields to export and to erase; empty means the whole row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something small that wants doing again and again."""
+
+    call: Callable[[], object]
+    """Takes a second or so. Runs in any process that delivers, outside a transaction; one that takes longer than
+    ``every_s`` may be running in two of them at once."""
+    every_s: float
+    """Seconds between two starts, all processes together."""
+
+
 metering: Port[Metering] = Port("metering", NoMetering())
 redaction: Port[Redaction] = Port("redaction", NoRedaction())
 notify: Port[Notify] = Port("notify", LogNotices())
 replay: Port[Replay] = Port("replay", NoReplay())
 retention: Registry[Retained] = Registry("retention")
 subjects: Registry[Subject] = Registry("subjects")
+jobs: Registry[Job] = Registry("jobs")
+topics: Registry[str] = Registry("topics")
+"""Topic of the notices that an app writes -> what they tell. Without a sink core's check names them."""

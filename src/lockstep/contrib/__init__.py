@@ -1,0 +1,1 @@
+"""Adapters to third parties, one folder each. Nothing below knows of them."""

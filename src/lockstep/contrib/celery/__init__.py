@@ -1,0 +1,1 @@
+"""Lockstep's periodic work as Celery tasks: put ``lockstep.contrib.celery`` into INSTALLED_APPS."""
