@@ -16,10 +16,14 @@ class CoreConfig(AppConfig):
 
     def ready(self) -> None:
         from lockstep.core.checks import check_settings
+        from lockstep.core.retention.checks import check_retention, check_roles
 
         autodiscover_modules("features")
         register(check_settings, "lockstep", Tags.compatibility)
+        register(check_retention, "lockstep", Tags.database)
+        register(check_roles, "lockstep", Tags.database, deploy=True)
         post_migrate.connect(sync_features, sender=self, dispatch_uid="lockstep_core.sync_features")
+        post_migrate.connect(sync_retention, sender=self, dispatch_uid="lockstep_core.sync_retention")
 
 
 def sync_features(*, using: str, **_: Any) -> None:
@@ -32,3 +36,10 @@ def sync_features(*, using: str, **_: Any) -> None:
     present = Feature._meta.db_table in connections[using].introspection.table_names()
     if present and router.allow_migrate_model(using, Feature):
         Feature.objects.using(using).sync(declared())
+
+
+def sync_retention(*, using: str, **_: Any) -> None:
+    """Write the lifetimes of the registry and the settings into the database, which keeps to them."""
+    from lockstep.core.retention.policies import install
+
+    install(using)

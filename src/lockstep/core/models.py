@@ -71,3 +71,6 @@ class Notice(models.Model):
 
     def __str__(self) -> str:
         return self.subject
+
+
+from lockstep.core.retention.models import ExpiringTable, LegalHold, Purge  # noqa: E402, F401
