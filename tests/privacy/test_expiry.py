@@ -71,10 +71,10 @@ def test_an_expired_row_can_neither_be_revived_nor_touched() -> None:
 
 @pytest.mark.parametrize("days", [90.1, 400, -0.001])
 def test_no_row_is_written_beyond_the_policy(days: float) -> None:
-    with pytest.raises(Error, match="row-level security|no partition"), transaction.atomic():
+    with pytest.raises(Error, match=r"row-level security|no partition"), transaction.atomic():
         kept(timedelta(days=days))
     kept()
-    with pytest.raises(Error, match="row-level security|no partition"), transaction.atomic():
+    with pytest.raises(Error, match=r"row-level security|no partition"), transaction.atomic():
         rows(
             f"INSERT INTO {TABLE} SELECT gen_random_uuid(), at, at + %s, feature, subject, policy, detectors, request,"
             f" response, entities, encryption FROM {TABLE}",
@@ -82,7 +82,7 @@ def test_no_row_is_written_beyond_the_policy(days: float) -> None:
         )
     put(100)
     for name in partitions():
-        with pytest.raises(Error, match="row-level security|violates partition"), transaction.atomic():
+        with pytest.raises(Error, match=r"row-level security|violates partition"), transaction.atomic():
             rows(
                 f"INSERT INTO {name} SELECT gen_random_uuid(), at + interval '20 days', now() + %s, feature, subject,"
                 f" policy, detectors, request, response, entities, encryption FROM {TABLE} LIMIT 1",
