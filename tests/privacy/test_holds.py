@@ -20,7 +20,7 @@ WHO = {"actor": "ann", "reason": "case 7"}
 
 
 def back_in_time(days: float) -> None:
-    """All rows and holds are so many days older, as if time had passed. The owner can, with triggers off."""
+    """Holds are so many days older, as if made before the rows expired. The owner can, with triggers off."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT name FROM lockstep_core_partitions_v1(%s)", [TABLE])
         cursor.execute("ALTER TABLE lockstep_core_legalhold DISABLE TRIGGER lockstep_record")
