@@ -10,8 +10,8 @@ from tests.privacy.rows import TABLE, partitions
 
 
 @pytest.fixture
-def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Commits are real, so that other sessions see them; emptied afterwards."""
+def transactional_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Stands in for pytest-django's, by that name: commits are real, and everything is emptied afterwards."""
     with django_db_blocker.unblock():
         try:
             yield

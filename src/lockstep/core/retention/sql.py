@@ -125,7 +125,8 @@ BEGIN
     IF moment <= statement_timestamp() OR day > statement_timestamp() + t.most + interval '72 hours' THEN
         RETURN;  -- what would be written there is refused anyway
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('lockstep_retention ' || retained, 0));
+    -- what ATTACH takes anyway; an advisory lock would leave us with a cached "no such table"
+    EXECUTE format('LOCK TABLE ONLY %I IN SHARE UPDATE EXCLUSIVE MODE', retained);
     IF to_regclass(quote_ident(name)) IS NOT NULL THEN
         RETURN;  -- another session was faster
     END IF;
@@ -178,12 +179,14 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION '% is no table that expires.', retained USING ERRCODE = 'undefined_table';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('lockstep_retention ' || retained, 0));
-    SELECT p.* INTO victim FROM lockstep_core_due_v1(retained) AS p ORDER BY p.since LIMIT 1;
-    IF NOT FOUND THEN
+    IF NOT EXISTS (SELECT FROM lockstep_core_due_v1(retained)) THEN
         RETURN NULL;
     END IF;
     EXECUTE format('LOCK TABLE ONLY %I IN ACCESS EXCLUSIVE MODE', retained);
+    SELECT p.* INTO victim FROM lockstep_core_due_v1(retained) AS p ORDER BY p.since LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;  -- another purge was faster
+    END IF;
     EXECUTE format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', victim.relation);  -- the owner sees what has expired
     size := pg_total_relation_size(victim.relation);
     EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s) FROM %s',
