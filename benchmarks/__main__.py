@@ -20,6 +20,7 @@ BENCHMARKS = {
     "search-latency": "one hybrid statement beside the naive three queries and the usual libraries",
     "ingest": "rows a second of each way to write, with an embedding API of 50 ms a call",
     "freshness": "stale vectors served while writers and the follower are killed at random",
+    "retention": "what it costs that the database hides what has expired",
     "door": "what a call through the door costs beside the bare SDK, LangChain and LiteLLM",
 }
 """Name -> one line of help. Its module has ``add_arguments(parser)`` and ``run(options) -> Report``."""

@@ -42,6 +42,7 @@ def test_level_a_is_in_order_and_told_how_to_dump() -> None:
         ("ALTER TABLE {part} DISABLE ROW LEVEL SECURITY", "lockstep_core.E011"),
         ("DROP POLICY lockstep_unexpired ON {part}", "lockstep_core.E011"),
         ("DROP POLICY lockstep_lifetime ON {table}", "lockstep_core.E011"),
+        ("ALTER POLICY lockstep_unexpired ON {part} USING (true)", "lockstep_core.E011"),
         ("ALTER TABLE {table} RENAME TO elsewhere", "lockstep_core.E010"),
         ("UPDATE lockstep_core_expiringtable SET most = keep", "lockstep_core.W011"),
     ],
@@ -144,8 +145,8 @@ def age(project: Project, days: int) -> None:
         root.execute(f"SET ROLE {OWNER}")
         part = f"{TABLE}_{day_of(-days)}"
         root.execute(f"CREATE TABLE {part} (LIKE {TABLE} INCLUDING ALL)")
-        root.execute(f"INSERT INTO {part} (call, at, expires_at, feature, subject, policy, detectors, request, response,"
-                     " entities, encryption) SELECT gen_random_uuid(), now(), date_trunc('day', now(), 'UTC')"
+        root.execute(f"INSERT INTO {part} (call, at, expires_at, feature, subject, policy, detectors, request,"
+                     " response, entities, encryption) SELECT gen_random_uuid(), now(), date_trunc('day', now(), 'UTC')"
                      f" - interval '{days * 24 - 1} hours', '', '', '', '', '', '', '{{}}', ''")  # fmt: skip
         root.execute("SELECT lockstep_core_guard_v1(%s, %s::regclass)", [TABLE, part])
         root.execute(

@@ -82,7 +82,7 @@ def keep(
             [
                 str(call), feature, subject, copies[0].policy, copies[0].version[:200],
                 request.text if request else "", response.text if response else "", json.dumps(counts),
-                "fernet" if copies[0].encrypted else "", lifetime,
+                "fernet" if copies[0].encrypted else "", lifetime,  # type: ignore[list-item]
             ],
         )  # fmt: skip
         expires: datetime | None = cursor.fetchone()[0]

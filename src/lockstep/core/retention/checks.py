@@ -76,7 +76,8 @@ def _check_limits(using: str) -> Iterator[CheckMessage]:
         row = rows.get(model._meta.db_table) if model else None
         if row and limits and (row.keep, row.most) != limits:
             yield Caution(
-                f"{label} is to be kept {limits[0]} and {limits[1]} at most; the database says {row.keep} and {row.most}.",
+                f"{label} is to be kept {limits[0]} and {limits[1]} at most;"
+                f" the database says {row.keep} and {row.most}.",
                 hint="Run migrate: it writes the limits of the settings into the database.",
                 obj=label,
                 id="lockstep_core.W011",

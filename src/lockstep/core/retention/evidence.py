@@ -88,19 +88,29 @@ def evidence(table: str, using: str) -> Evidence:
 
 
 def unguarded(cursor: Any, table: str) -> tuple[str, ...]:
-    """The table and those of its partitions that lack row security, its force, or one of the policies."""
-    cursor.execute(
-        """
-        WITH every AS (
-            SELECT to_regclass(quote_ident(%s))::oid AS oid
-            UNION SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass(quote_ident(%s)))
-        SELECT c.relname FROM every JOIN pg_class AS c USING (oid)
-        WHERE NOT (c.relrowsecurity AND c.relforcerowsecurity) OR 4 <> (
-            SELECT count(*) FROM pg_policy AS p WHERE p.polrelid = c.oid AND NOT p.polpermissive AND (p.polname, p.polcmd)
-                IN (('lockstep_unexpired', 'r'), ('lockstep_lifetime', 'a'), ('lockstep_unrevived', 'w'),
-                    ('lockstep_erasable', 'd')))
-        ORDER BY 1
-        """,
-        [table, table],
-    )
+    """The table and those of its partitions that lack row security, its force, or a policy as the others have it."""
+    cursor.execute(_UNGUARDED, [table, table, list(POLICIES)])
     return tuple(name for (name,) in cursor.fetchall())
+
+
+POLICIES = ("lockstep_erasable", "lockstep_lifetime", "lockstep_unexpired", "lockstep_unrevived")
+
+_UNGUARDED = """
+WITH every AS (
+    SELECT to_regclass(quote_ident(%s))::oid AS oid, true AS is_parent
+    UNION ALL SELECT inhrelid, false FROM pg_inherits WHERE inhparent = to_regclass(quote_ident(%s))
+), policies AS (
+    SELECT every.*, array_agg(p.polname::text ORDER BY p.polname) AS names,
+           bool_and(concat(pg_get_expr(p.polqual, every.oid), pg_get_expr(p.polwithcheck, every.oid))
+               LIKE '%%statement_timestamp()%%') AS clocked,
+           string_agg(concat_ws(' ', p.polname, p.polcmd, p.polroles, pg_get_expr(p.polqual, every.oid),
+                                pg_get_expr(p.polwithcheck, every.oid)), ';' ORDER BY p.polname) AS said
+    FROM every LEFT JOIN pg_policy AS p ON p.polrelid = every.oid AND NOT p.polpermissive
+                                        AND p.polname LIKE 'lockstep\\_%%'
+    GROUP BY every.oid, every.is_parent
+)
+SELECT c.relname FROM policies JOIN pg_class AS c USING (oid)
+WHERE NOT (c.relrowsecurity AND c.relforcerowsecurity) OR names IS DISTINCT FROM %s::text[] OR NOT clocked
+   OR said IS DISTINCT FROM (SELECT parent.said FROM policies AS parent WHERE parent.is_parent)
+ORDER BY 1
+"""

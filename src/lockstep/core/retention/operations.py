@@ -84,7 +84,7 @@ class Expiring(Operation):
     def migration_name_fragment(self) -> str:
         return f"{self.model.lower()}_expires"
 
-    def apply(self, schema_editor: Any, model: type[models.Model]) -> None:
+    def apply(self, schema_editor: Any, model: Any) -> None:
         """Do it on a table that exists and is empty. Once done, it only sees to the policies.
 
         Raises:
@@ -141,13 +141,12 @@ class Expiring(Operation):
                 model=meta.label,
             )
 
-    def _partitioned(self, cursor: Any, schema_editor: Any, model: type[models.Model]) -> list[str]:
+    def _partitioned(self, cursor: Any, schema_editor: Any, model: Any) -> list[str]:
         """What puts a partitioned table in the place of the plain one."""
         meta = model._meta
         quote = schema_editor.quote_name
         table, old = quote(meta.db_table), quote(f"{meta.db_table[:55]}_plain")
-        expires, begins = (quote(meta.get_field(name).column) for name in (self.expires, self.begins))
-        key = quote(meta.pk.column)
+        expires, key = quote(meta.get_field(self.expires).column), quote(meta.pk.column)
         cursor.execute(
             "SELECT pg_get_indexdef(indexrelid), indisunique FROM pg_index WHERE indrelid = %s::regclass"
             " AND NOT indisprimary",
