@@ -11,7 +11,7 @@ import pytest
 from django.db import Error, connection, transaction
 
 from lockstep.privacy.models import Payload
-from tests.privacy.rows import TABLE, kept, partitions, put
+from tests.privacy.rows import TABLE, day_of, kept, partitions, put
 
 pytestmark = pytest.mark.django_db
 
@@ -57,6 +57,16 @@ def test_a_row_is_gone_at_the_second_it_expires_with_nobody_at_work() -> None:
     # in the transaction that wrote it, whose now() stands still
     assert not Payload.objects.filter(call=call).exists()
     assert rows(f"SELECT count(*) FROM {TABLE} WHERE call = %s", call) == [(0,)]
+
+
+def test_a_partition_made_on_the_way_hides_what_has_expired() -> None:
+    kept(timedelta(days=40))
+    kept(timedelta(seconds=1))
+    time.sleep(1.1)
+    for name in (f"{TABLE}_{day_of(40)}", f"{TABLE}_{day_of(0)}"):
+        found = rows("SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE relname = %s", name)
+        assert found == [(True, True)]
+    assert sum(rows(f"SELECT count(*) FROM {name}")[0][0] for name in partitions()) == 1
 
 
 def test_an_expired_row_can_neither_be_revived_nor_touched() -> None:
