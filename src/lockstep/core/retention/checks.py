@@ -52,7 +52,7 @@ def _check_tables(using: str) -> Iterator[CheckMessage]:
             cursor.execute(
                 "SELECT swept_at IS NULL OR swept_at < now() - %s, (SELECT count(*) FROM lockstep_core_due_v1(%s))"
                 " FROM lockstep_core_expiringtable WHERE table_name = %s",
-                [LATE, table, table],
+                [LATE, table, table],  # type: ignore[list-item]
             )
             late, due = cursor.fetchone()
         if late and due:

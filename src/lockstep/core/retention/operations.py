@@ -74,6 +74,9 @@ class Expiring(Operation):
         model = to_state.apps.get_model(app_label, self.model)
         if self._is_ours(schema_editor, model):
             schema_editor.execute(
+                f"DROP TRIGGER IF EXISTS lockstep_expiring ON {self._quoted(model._meta)}", params=None
+            )
+            schema_editor.execute(
                 "DELETE FROM lockstep_core_expiringtable WHERE table_name = %s", [model._meta.db_table]
             )
 
@@ -106,6 +109,15 @@ class Expiring(Operation):
                 self._check(cursor, model)
                 for statement in self._partitioned(cursor, schema_editor, model):
                     cursor.execute(statement)
+            arguments = ", ".join(
+                schema_editor.quote_value(str(part)).replace("%", "%%")
+                for part in (meta.db_table, columns[self.expires], columns[self.begins], meta.pk.column, subject,
+                             self.keep, self.most or self.keep)
+            )  # fmt: skip
+            cursor.execute(
+                f"CREATE OR REPLACE TRIGGER lockstep_expiring BEFORE UPDATE OR DELETE ON {self._quoted(meta)}"
+                f" FOR EACH ROW EXECUTE FUNCTION lockstep_core_expiring_v1({arguments})"
+            )
             cursor.execute(
                 "SELECT lockstep_core_guard_v1(%s, relation) FROM (SELECT %s::regclass AS relation"
                 " UNION ALL SELECT p.relation FROM lockstep_core_partitions_v1(%s) AS p) AS every",
@@ -158,17 +170,10 @@ class Expiring(Operation):
                 f"{meta.label} has a unique constraint: in a partitioned table it could only hold within a day.",
                 model=meta.label,
             )
-        arguments = ", ".join(
-            schema_editor.quote_value(part)
-            for part in (meta.db_table, meta.get_field(self.expires).column, meta.get_field(self.begins).column,
-                         meta.pk.column)
-        )  # fmt: skip
         return [
             f"ALTER TABLE {table} RENAME TO {old}",
             f"CREATE TABLE {table} (LIKE {old} INCLUDING ALL EXCLUDING INDEXES) PARTITION BY RANGE ({expires})",
             f"DROP TABLE {old}",
             f"ALTER TABLE {table} ADD PRIMARY KEY ({key}, {expires})",
             *(definition for definition, _ in indexes),
-            f"CREATE TRIGGER lockstep_expiring BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW"
-            f" EXECUTE FUNCTION lockstep_core_expiring_v1({arguments})",
         ]

@@ -24,6 +24,7 @@ def install(using: str) -> None:
     connection = connections[using]
     if not is_installed(using):
         return
+    _readmit(using)
     for retained in ports.retention.get().values():
         found = lifetimes(retained)
         model = model_of(retained.model)
@@ -34,6 +35,24 @@ def install(using: str) -> None:
         with connection.cursor() as cursor:
             for statement in TRUNCATE_GUARDS:
                 cursor.execute(statement)
+
+
+def _readmit(using: str) -> None:
+    """A flush, as after each ``TransactionTestCase``, empties our table too; the triggers remember what it said."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT t.tgargs FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid WHERE c.relkind = 'p'"
+            " AND t.tgname = 'lockstep_expiring' AND t.tgfoid = to_regproc('lockstep_core_expiring_v1')"
+            " AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND NOT EXISTS"
+            " (SELECT FROM lockstep_core_expiringtable AS e WHERE e.table_name = c.relname)"
+        )
+        for (arguments,) in cursor.fetchall():
+            said = [part.decode() for part in bytes(arguments).split(b"\0")[:7]]
+            cursor.execute(
+                "INSERT INTO lockstep_core_expiringtable (table_name, expires_column, begins_column, key_column,"
+                " subject_column, keep, most, swept_by) VALUES (%s, %s, %s, %s, %s, %s, %s, '') ON CONFLICT DO NOTHING",
+                said,
+            )
 
 
 def is_installed(using: str) -> bool:
