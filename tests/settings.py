@@ -31,6 +31,7 @@ INSTALLED_APPS = [
     "lockstep.core",
     "lockstep.llm",
     "lockstep.budgets",
+    "lockstep.privacy",
     "lockstep.prompts",
     "lockstep.search",
     "tests.testapp",

@@ -18,6 +18,7 @@ INSTALLED_APPS = [
     "lockstep.core",
     "lockstep.llm",
     "lockstep.budgets",
+    "lockstep.privacy",
     "lockstep.prompts",
     "lockstep.search",
     "benchmarks.project.catalogue",

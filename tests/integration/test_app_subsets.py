@@ -11,7 +11,14 @@ import pytest
 
 from tests.migrations.project import ROOT, fresh_database
 
-BELOW = {"core": (), "llm": ("core",), "search": ("core",), "prompts": ("llm",), "budgets": ("llm",)}
+BELOW = {
+    "core": (),
+    "llm": ("core",),
+    "search": ("core",),
+    "prompts": ("llm",),
+    "budgets": ("llm",),
+    "privacy": ("core",),
+}
 """App -> what it imports. A new app has a line here."""
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions", "staticfiles")
 

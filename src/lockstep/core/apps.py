@@ -18,13 +18,17 @@ class CoreConfig(AppConfig):
         from lockstep.core import checks, ports
         from lockstep.core.notify import housekeeping
         from lockstep.core.notify.outbox import Outbox
+        from lockstep.core.retention.checks import check_retention, check_roles
 
         autodiscover_modules("features")
         register(checks.check_settings, "lockstep", Tags.compatibility)
         register(checks.check_sinks, "lockstep")
+        register(check_retention, "lockstep", Tags.database)
+        register(check_roles, "lockstep", Tags.database, deploy=True)
         ports.notify.register(Outbox())
         ports.jobs.register("lockstep_core.notices", ports.Job(housekeeping.tidy, housekeeping.EVERY_S))
         post_migrate.connect(sync_features, sender=self, dispatch_uid="lockstep_core.sync_features")
+        post_migrate.connect(sync_retention, sender=self, dispatch_uid="lockstep_core.sync_retention")
 
 
 def sync_features(*, using: str, **_: Any) -> None:
@@ -37,3 +41,10 @@ def sync_features(*, using: str, **_: Any) -> None:
     present = Feature._meta.db_table in connections[using].introspection.table_names()
     if present and router.allow_migrate_model(using, Feature):
         Feature.objects.using(using).sync(declared())
+
+
+def sync_retention(*, using: str, **_: Any) -> None:
+    """Write the lifetimes of the registry and the settings into the database, which keeps to them."""
+    from lockstep.core.retention.policies import install
+
+    install(using)

@@ -20,7 +20,7 @@ __all__ = ["APPS", "Problem", "Section", "nearest", "problems"]
 
 #: Names a section may have, whether or not that app is installed.
 APPS = (
-    "core", "streams", "search", "llm", "workflows", "prompts", "budgets", "privacy",
+    "core", "retention", "streams", "search", "llm", "workflows", "prompts", "budgets", "privacy",
     "rag", "evals", "console", "contrib",
 )  # fmt: skip
 

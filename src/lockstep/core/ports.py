@@ -235,6 +235,8 @@ class Retained:
     """Field with the time after which nobody may read the content."""
     keep: timedelta | None = None
     """Default lifetime; None means for as long as the row that owns it."""
+    most: timedelta | None = None
+    """Longest lifetime that a row may be given; None means the default one."""
 
 
 @dataclass(frozen=True, slots=True)

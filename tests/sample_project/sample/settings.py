@@ -30,6 +30,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "lockstep.core",
+    "lockstep.privacy",
     "lockstep.search",
     "shop",
 ]

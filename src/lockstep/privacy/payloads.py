@@ -1,0 +1,89 @@
+"""Keeping what was said: a redacted copy of request and answer, for as long as its policy allows and no longer."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from django.db import connections, router
+
+from lockstep.core import ports
+
+__all__ = ["KEEP", "MOST", "Copy", "keep", "register"]
+
+KEEP = timedelta(days=30)
+"""Usual lifetime of a payload."""
+MOST = timedelta(days=90)
+"""Longest lifetime that the database accepts."""
+
+MODEL = "lockstep_privacy.Payload"
+
+
+class Copy(Protocol):
+    """What a redactor makes of a request or an answer, and nothing else does."""
+
+    text: str
+    encrypted: bool
+    counts: Mapping[str, int]
+    policy: str
+    version: str
+
+
+def register() -> None:
+    """Tell core which table holds content, for how long, and about whom."""
+    ports.retention.register(
+        MODEL, ports.Retained(MODEL, ("request", "response", "entities"), keep=KEEP, most=MOST)
+    )
+    ports.subjects.register(MODEL, ports.Subject(MODEL, "subject", ("request", "response", "entities")))
+
+
+def keep(
+    call: UUID | str,
+    request: Copy | None = None,
+    response: Copy | None = None,
+    *,
+    feature: str = "",
+    subject: str = "",
+    lifetime: timedelta | None = None,
+    using: str | None = None,
+) -> datetime | None:
+    """Write the content of a call, on the caller's connection: one round trip, its partition made when missing.
+
+    Args:
+        call: id of the call in the ledger. What is kept of it already stays as it is.
+        request: redacted; None when the policy keeps none.
+        response: likewise.
+        lifetime: None means as the settings say.
+
+    Returns: when it expires; None when neither was given, or something is kept of the call already.
+
+    Raises:
+        TypeError: a plain text; only a redacted copy can be kept.
+        django.db.Error: the database refuses, for one because ``lifetime`` is longer than it accepts.
+    """
+    from lockstep.privacy.models import Payload
+
+    copies = [copy for copy in (request, response) if copy is not None]
+    for copy in copies:
+        if not hasattr(copy, "policy"):
+            raise TypeError(f"Only a redacted copy can be kept, no {type(copy).__name__}.")
+    if not copies:
+        return None
+    counts: Counter[str] = Counter()
+    for copy in copies:
+        counts.update(copy.counts)
+    with connections[using or router.db_for_write(Payload)].cursor() as cursor:
+        cursor.execute(
+            "SELECT lockstep_privacy_keep_v1(%s::uuid, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s::interval)",
+            [
+                str(call), feature, subject, copies[0].policy, copies[0].version[:200],
+                request.text if request else "", response.text if response else "", json.dumps(counts),
+                "fernet" if copies[0].encrypted else "", lifetime,  # type: ignore[list-item]
+            ],
+        )  # fmt: skip
+        expires: datetime | None = cursor.fetchone()[0]
+    return expires
