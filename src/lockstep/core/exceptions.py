@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-__all__ = ["FeatureError", "LockstepError", "PortError"]
+__all__ = ["FeatureError", "LockstepError", "NotRedacted", "PortError"]
 
 
 class LockstepError(Exception):
@@ -30,6 +30,10 @@ class FeatureError(LockstepError, ValueError):
 
 class PortError(LockstepError, RuntimeError):
     """The port is taken. Only one app may serve it: take one of the two out of INSTALLED_APPS."""
+
+
+class NotRedacted(LockstepError, TypeError):
+    """Only a redactor's copy may be kept here. Pass what ports.redaction.get().redact(content) returns."""
 
 
 def _first_paragraph(cls: type) -> str:

@@ -1,0 +1,130 @@
+"""The pattern pack as a detector."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lockstep.privacy.detectors.anchors import anchors
+from lockstep.privacy.patterns import PATTERNS, VERSION, Pattern
+from lockstep.privacy.patterns.pattern import UNLABELLED
+from lockstep.privacy.placeholders import PLACEHOLDER
+from lockstep.privacy.spans import Span, united
+
+__all__ = ["Pack"]
+
+ROW = re.compile(r"[+(]{0,2}\d(?:[ \t\r\n.\-()/]{0,3}\d)*+")
+NOT_DIGITS = re.compile(r"\D+")
+CONTEXT = 160
+"""How much of the text before a value is made ready for its labels."""
+OPAQUE = "\ufffc"
+"""One character in place of a value."""
+TYPES = frozenset(pattern.type for pattern in PATTERNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A piece with the right form; whether it counts may depend on the words near it."""
+
+    start: int
+    end: int
+    pattern: Pattern
+
+
+class Pack:
+    """Identifiers by form, check digit and the words beside them.
+
+    Args:
+        types: only these; None takes all.
+        without: all but these: ``["URL"]``.
+
+    Raises:
+        ValueError: a type is unknown.
+    """
+
+    version = f"pack:{VERSION}"
+    reach: int | None = 256
+
+    def __init__(self, types: Iterable[str] | None = None, without: Iterable[str] = ()) -> None:
+        chosen = set(TYPES if types is None else types) - set(without)
+        for name in sorted((chosen | set(without)) - TYPES):
+            raise ValueError(f"The pack has no type {name!r}. It has {', '.join(sorted(TYPES))}.")
+        patterns = [pattern for pattern in PATTERNS if pattern.type in chosen]
+        self._anywhere = [pattern for pattern in patterns if pattern.needs]
+        self._beginning = {
+            kind: [pattern for pattern in patterns if kind in pattern.begins and not pattern.needs] for kind in "9AM+("
+        }
+
+    def find(self, text: str) -> list[Span]:
+        return self.scan(text)[0]
+
+    def scan(self, text: str) -> tuple[list[Span], list[Span]]:
+        """Findings, and beside them everything that has the form of one, whether or not a label was near."""
+        candidates = sorted(self._candidates(text), key=lambda one: (one.start, one.end))
+        if not candidates:
+            return [], []
+        taken = [(m.start(), m.end()) for m in PLACEHOLDER.finditer(text)]
+        spans = _judged(candidates, text, taken)
+        return united(spans), [Span(one.start, one.end, one.pattern.type) for one in candidates]
+
+    def _candidates(self, text: str) -> Iterator[Candidate]:
+        lowered = text.lower()
+        for pattern in self._anywhere:
+            if any(literal in lowered for literal in pattern.needs):
+                for start, end in pattern.anywhere(text):
+                    yield Candidate(start, end, pattern)
+        for kind, start in anchors(text):
+            digits = ROW.match(text, start)
+            count = len(NOT_DIGITS.sub("", digits[0])) if digits else 0
+            for pattern in self._beginning[kind]:
+                if pattern.least <= count or kind in "AM":
+                    for begin, end in pattern.at(text, start):
+                        yield Candidate(begin, end, pattern)
+
+
+def _judged(candidates: Sequence[Candidate], text: str, taken: Sequence[tuple[int, int]]) -> Iterator[Span]:
+    """Those that count, from left to right: what was accepted before is one character to the labels that follow, as its
+    placeholder will be when the redacted text is redacted again."""
+    opaque: list[tuple[int, int]] = []
+    waiting = deque(taken)
+    for one in candidates:
+        while waiting and waiting[0][1] <= one.start:
+            opaque.append(waiting.popleft())
+        if waiting and waiting[0][0] < one.end:
+            continue
+        distance = _distance(one, text, opaque)
+        if distance is None:
+            continue
+        yield Span(one.start, one.end, one.pattern.type, one.pattern.sure, distance)
+        if opaque and one.start < opaque[-1][1]:
+            opaque[-1] = (opaque[-1][0], max(opaque[-1][1], one.end))
+        else:
+            opaque.append((one.start, one.end))
+
+
+def _distance(one: Candidate, text: str, opaque: Sequence[tuple[int, int]]) -> int | None:
+    if not (one.pattern.label or one.pattern.unless):
+        return UNLABELLED
+    return one.pattern.label_distance(
+        _before(text, one.start, opaque), text[one.end : one.end + CONTEXT]
+    )
+
+
+def _before(text: str, end: int, opaque: Sequence[tuple[int, int]]) -> str:
+    """What stands before ``end``, with one character for each finding and placeholder."""
+    pieces: list[str] = []
+    size, position = 0, len(opaque) - 1
+    while size < CONTEXT and end > 0:
+        start, stop = opaque[position] if position >= 0 else (0, 0)
+        position -= 1
+        if stop > end:
+            continue  # the value itself is part of it
+        piece = text[max(stop, end - CONTEXT + size) : end]
+        pieces.append(piece)
+        size += len(piece) + 1
+        if stop:
+            pieces.append(OPAQUE)
+        end = start
+    return "".join(reversed(pieces))[-CONTEXT:]

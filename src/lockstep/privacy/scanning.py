@@ -1,0 +1,88 @@
+"""From texts to texts without findings: normalise, ask the detectors, put placeholders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from lockstep.privacy.detectors.base import Detector
+from lockstep.privacy.guard import ask
+from lockstep.privacy.normalise import Normalised, normalise
+from lockstep.privacy.placeholders import PLACEHOLDER, Placeholders
+from lockstep.privacy.spans import Span
+
+__all__ = ["Scanner"]
+
+
+@dataclass
+class Scanner:
+    """Redacts the texts of one call, all with the same placeholders."""
+
+    detectors: Sequence[Detector]
+    timeout_s: float
+    placeholders: Placeholders = field(default_factory=Placeholders)
+
+    @property
+    def version(self) -> str:
+        return "+".join(detector.version for detector in self.detectors)
+
+    def redact(self, texts: Sequence[tuple[str, str]], counts: Counter[str]) -> list[str]:
+        """The texts with placeholders.
+
+        Args:
+            texts: what stands before a text (its key, for instance) and helps to understand it, and the text.
+            counts: gets the number of replaced findings of each type.
+
+        Raises:
+            DetectorFailed: a detector did not do its work; nothing may be kept.
+        """
+        whole = [normalise(f"{before}{text}") for before, text in texts]
+        found = ask(self.detectors, [one.text for one in whole], self.timeout_s)
+        return [
+            self.replaced(text, originals(one, spans, len(before)), counts)
+            for (before, text), one, spans in zip(texts, whole, found, strict=True)
+        ]
+
+    def replaced(self, text: str, spans: Sequence[Span], counts: Counter[str]) -> str:
+        """The text with a placeholder for each span, from left to right."""
+        pieces: list[str] = []
+        end = 0
+        for start, stop, kind in _events(text, spans):
+            pieces.append(text[end:start])
+            if kind:
+                pieces.append(self.placeholders.of(kind, normalise(text[start:stop]).text))
+                counts[kind] += 1
+            else:
+                pieces.append(self.placeholders.foreign(PLACEHOLDER.match(text, start)))  # type: ignore[arg-type]
+            end = stop
+        return "".join([*pieces, text[end:]])
+
+
+def originals(whole: Normalised, spans: Sequence[Span], skipped: int) -> list[Span]:
+    """Spans of the normalised text as spans of the original, of which the first ``skipped`` characters are not shown."""
+    found = []
+    for span in spans:
+        start, end = whole.original(span.start, span.end)
+        if end > skipped:
+            found.append(Span(max(0, start - skipped), end - skipped, span.type))
+    return found
+
+
+def _events(text: str, spans: Sequence[Span]) -> Iterator[tuple[int, int, str]]:
+    """What is to be replaced, in order: findings, less the placeholders inside them; and these, with no type."""
+    brought = [(found.start(), found.end()) for found in PLACEHOLDER.finditer(text)]
+    if not brought:
+        yield from ((span.start, span.end, span.type) for span in spans)
+        return
+    events = [(start, end, "") for start, end in brought]
+    for span in spans:
+        start = span.start
+        for first, last in brought:
+            if first < span.end and start < last:
+                if start < first:
+                    events.append((start, first, span.type))
+                start = last
+        if start < span.end:
+            events.append((start, span.end, span.type))
+    yield from sorted(events)
