@@ -57,13 +57,13 @@ class CallRedactor:
         self.feature = feature or context.current().feature
         self.policy = METADATA
         self._scanner: Scanner | None = None
-        self._guarded(lambda: self._begin(known))
+        self.guarded(lambda: self._begin(known))
 
     def redact(self, content: Any) -> Redacted | None:
         """The copy that may be kept; None when nothing may be. Never raises."""
         if self.policy == METADATA:
             return None
-        return self._guarded(lambda: self._copy(content))
+        return self.guarded(lambda: self._copy(content))
 
     def stream(self) -> StreamRedactor:
         """For a text that comes in pieces."""
@@ -91,6 +91,23 @@ class CallRedactor:
             return [text for _, text in texts]
         return self._scanner.redact(texts, counts)
 
+    @property
+    def reach(self) -> int | None:
+        """How far findings go in a stream; None: nobody can say before its end."""
+        return self._scanner.reach if self._scanner else 0
+
+    def forms(self, before: str, text: str) -> list[tuple[int, int]]:
+        """Pieces of ``text`` that have the form of a finding."""
+        return self._scanner.forms(before, text) if self._scanner else []
+
+    def redacted_part(
+        self, before: str, text: str, cut: int, counts: Counter[str], *, whole: bool
+    ) -> str:
+        """``text[:cut]`` redacted, seen between what stands before and behind it."""
+        if whole and cut == len(text):
+            return str(redact_structure(text, lambda texts: self.scanned(texts, counts)))
+        return self._scanner.part(before, text, cut, counts) if self._scanner else text[:cut]
+
     def sealed(self, text: str, counts: Counter[str], *, is_json: bool = False) -> Redacted:
         encrypted = self.policy == REDACT_ENCRYPT
         return Redacted(
@@ -103,7 +120,7 @@ class CallRedactor:
             version=self._scanner.version if self._scanner else "",
         )
 
-    def _guarded(self, work: Callable[[], Redacted | None]) -> Redacted | None:
+    def guarded(self, work: Callable[[], Redacted | None]) -> Redacted | None:
         """Run it; whatever goes wrong, nothing is kept, the caller's work goes on, and the log says so without content."""
         try:
             return work()

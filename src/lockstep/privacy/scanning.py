@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lockstep.privacy.detectors.base import Detector
+from lockstep.privacy.detectors.pack import Pack
 from lockstep.privacy.guard import ask
 from lockstep.privacy.normalise import Normalised, normalise
 from lockstep.privacy.placeholders import PLACEHOLDER, Placeholders
@@ -43,6 +44,27 @@ class Scanner:
             self.replaced(text, originals(one, spans, len(before)), counts)
             for (before, text), one, spans in zip(texts, whole, found, strict=True)
         ]
+
+    @property
+    def reach(self) -> int | None:
+        """The farthest that any detector looks; None when one may look at everything."""
+        reaches = [detector.reach for detector in self.detectors]
+        return None if None in reaches else max((reach for reach in reaches if reach is not None), default=0)
+
+    def forms(self, before: str, text: str) -> list[tuple[int, int]]:
+        """Pieces of ``text`` with the form of a finding, whether or not they are one."""
+        whole = normalise(before + text)
+        spans = [span for spans in ask(self.detectors, [whole.text], self.timeout_s) for span in spans]
+        for detector in self.detectors:
+            spans += detector.scan(whole.text)[1] if isinstance(detector, Pack) else []
+        return [(span.start, span.end) for span in originals(whole, spans, len(before))]
+
+    def part(self, before: str, text: str, cut: int, counts: Counter[str]) -> str:
+        """``text[:cut]`` with placeholders; what stands around it helps to understand it."""
+        whole = normalise(before + text)
+        (spans,) = ask(self.detectors, [whole.text], self.timeout_s)
+        inside = [span for span in originals(whole, spans, len(before)) if span.start < cut]
+        return self.replaced(text[:cut], inside, counts)
 
     def replaced(self, text: str, spans: Sequence[Span], counts: Counter[str]) -> str:
         """The text with a placeholder for each span, from left to right."""

@@ -14,35 +14,47 @@ DIGIT = re.compile(r"\d")
 WORD = re.compile(r"[A-Za-z0-9]+")
 WORD_BEFORE = re.compile(r"[A-Za-z]{1,9}(?=[ \t\r\n.\-]{1,3}\Z)")
 MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec".split())
+GAPS, SIGNS = frozenset(" \t\r\n.-"), frozenset("+(")
+ROW = re.compile(r"\d(?:[ \t\r\n.\-()/]{0,3}\d)*+")
+NOT_DIGITS = re.compile(r"\D+")
 SHORT = 5
 """Letters that stand apart before the digits of an identifier at most (the surname in a driving licence)."""
 BEFORE = 12
 
 
-def anchors(text: str) -> Iterator[tuple[str, int]]:
-    """(kind, position), the kinds being those of ``Pattern.begins``. Linear: each word is looked at once."""
+def anchors(text: str) -> Iterator[tuple[str, int, int]]:
+    """(kind, position, size), the kinds being those of ``Pattern.begins``. Linear: each word is looked at once.
+
+    The size is the number of digits in the row that begins there; for A and M, of letters before the first digit.
+    """
     end = 0
     while found := DIGIT.search(text, end):
         start = found.start()
         while start > end and text[start - 1].isascii() and text[start - 1].isalnum():
             start -= 1
-        yield from _before(text, start, end)
-        yield "9" if text[start].isdigit() else "A", start
+        row = ROW.match(text, found.start())
+        digits = len(NOT_DIGITS.sub("", row[0])) if row else 0
+        yield from _before(text, start, end, digits)
+        if start == found.start():
+            yield "9", start, digits
+        else:
+            yield "A", start, found.start() - start
         end = WORD.match(text, start).end()  # type: ignore[union-attr]
 
 
-def _before(text: str, start: int, end: int) -> Iterator[tuple[str, int]]:
-    sign = text[max(end, start - 2) : start]
-    if sign[-1:] in ("+", "("):
-        yield sign[-1], start - 1
-        if sign == "+(":
-            yield "+", start - 2
-    near = text[max(end, start - BEFORE) : start]
-    if near[-1:] in " \t\r\n.-" and (word := WORD_BEFORE.search(near)):
-        position = start - len(near) + word.start()
-        if position and text[position - 1].isalnum():
+def _before(text: str, start: int, end: int, digits: int) -> Iterator[tuple[str, int, int]]:
+    last = text[start - 1 : start]
+    if last in SIGNS and start > end:
+        yield last, start - 1, digits
+        if last == "(" and text[start - 2 : start - 1] == "+" and start - 1 > end:
+            yield "+", start - 2, digits
+    elif last in GAPS:
+        near = text[max(end, start - BEFORE) : start]
+        word = WORD_BEFORE.search(near)
+        position = start - len(near) + word.start() if word else 0
+        if word is None or (position and text[position - 1].isalnum()):
             return
         if len(word[0]) <= SHORT:
-            yield "A", position
+            yield "A", position, len(word[0])
         if word[0][:3].lower() in MONTHS:
-            yield "M", position
+            yield "M", position, len(word[0])

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lockstep.privacy.detectors.anchors import anchors
 from lockstep.privacy.patterns import PATTERNS, VERSION, Pattern
-from lockstep.privacy.patterns.pattern import UNLABELLED
+from lockstep.privacy.patterns.pattern import OPAQUE, UNLABELLED
 from lockstep.privacy.placeholders import PLACEHOLDER
 from lockstep.privacy.spans import Span, united
 
 __all__ = ["Pack"]
 
-ROW = re.compile(r"[+(]{0,2}\d(?:[ \t\r\n.\-()/]{0,3}\d)*+")
-NOT_DIGITS = re.compile(r"\D+")
+ANY = 1_000_000
 CONTEXT = 160
 """How much of the text before a value is made ready for its labels."""
-OPAQUE = "\ufffc"
-"""One character in place of a value."""
 TYPES = frozenset(pattern.type for pattern in PATTERNS)
 
 
@@ -31,6 +28,10 @@ class Candidate:
     start: int
     end: int
     pattern: Pattern
+
+
+Row = tuple[int, int, Callable[[str, int], "re.Match[str] | None"], Pattern]
+"""A pattern made ready: least and most digits (or letters) that must stand there, and its match."""
 
 
 class Pack:
@@ -45,7 +46,7 @@ class Pack:
     """
 
     version = f"pack:{VERSION}"
-    reach: int | None = 256
+    reach: int | None = 192
 
     def __init__(self, types: Iterable[str] | None = None, without: Iterable[str] = ()) -> None:
         chosen = set(TYPES if types is None else types) - set(without)
@@ -54,7 +55,8 @@ class Pack:
         patterns = [pattern for pattern in PATTERNS if pattern.type in chosen]
         self._anywhere = [pattern for pattern in patterns if pattern.needs]
         self._beginning = {
-            kind: [pattern for pattern in patterns if kind in pattern.begins and not pattern.needs] for kind in "9AM+("
+            kind: [_row(pattern, kind) for pattern in patterns if kind in pattern.begins and not pattern.needs]
+            for kind in "9AM+("
         }
 
     def find(self, text: str) -> list[Span]:
@@ -75,13 +77,22 @@ class Pack:
             if any(literal in lowered for literal in pattern.needs):
                 for start, end in pattern.anywhere(text):
                     yield Candidate(start, end, pattern)
-        for kind, start in anchors(text):
-            digits = ROW.match(text, start)
-            count = len(NOT_DIGITS.sub("", digits[0])) if digits else 0
-            for pattern in self._beginning[kind]:
-                if pattern.least <= count or kind in "AM":
-                    for begin, end in pattern.at(text, start):
-                        yield Candidate(begin, end, pattern)
+        rows = {kind: _searched(patterns, lowered) for kind, patterns in self._beginning.items()}
+        for kind, start, size in anchors(text):
+            for least, most, match, pattern in rows[kind]:
+                if least <= size <= most and (found := match(text, start)):
+                    for end in pattern.ends(found):
+                        yield Candidate(start, end, pattern)
+
+
+def _searched(patterns: Sequence[Row], lowered: str) -> list[Row]:
+    """Those whose labels can be in the text at all."""
+    return [row for row in patterns if not row[3].stems or any(stem in lowered for stem in row[3].stems)]
+
+
+def _row(pattern: Pattern, kind: str) -> Row:
+    least, most = pattern.letters if kind in "AM" else (pattern.least, ANY)
+    return least, most, pattern.regex.match, pattern
 
 
 def _judged(candidates: Sequence[Candidate], text: str, taken: Sequence[tuple[int, int]]) -> Iterator[Span]:

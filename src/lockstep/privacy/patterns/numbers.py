@@ -6,7 +6,7 @@ import re
 
 from lockstep.privacy.patterns.checksums import luhn
 
-__all__ = ["is_card", "is_e164", "is_nanp", "is_phone_alike", "is_spread", "is_uk_phone"]
+__all__ = ["is_card", "is_e164", "is_nanp", "is_number_of_card", "is_phone_alike", "is_spread", "is_uk_phone"]
 
 #: country codes that the ITU has assigned (E.164 list)
 CALLING_CODE = re.compile(
@@ -57,6 +57,11 @@ def without_extension(value: str) -> str:
 def is_card(value: str) -> bool:
     """Luhn, and a length that the scheme of its first digits issues."""
     return CARD_PLAN.fullmatch(value) is not None and luhn(value)
+
+
+def is_number_of_card(value: str) -> bool:
+    """Beside a word that names it: Luhn is enough, schemes issue from new ranges."""
+    return luhn(value) and is_spread(value)
 
 
 def is_spread(value: str) -> bool:

@@ -13,6 +13,10 @@ NOT_PART = re.compile(r"[^A-Za-z0-9]+")
 BEFORE, AFTER = r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])"
 BACK = 128
 """How far a form reaches back from where it is recognised (the part of an address before its @)."""
+OPAQUE = "\ufffc"
+"""Stands for a value that was found, where labels are looked for."""
+LIST = 6
+"""Characters between the values of a list at most."""
 UNLABELLED = 10_000
 """Distance of a value that needs no word beside it."""
 ALONE = 32
@@ -48,6 +52,10 @@ class Pattern:
     where ``begins`` says."""
     begins: str = "9"
     """What the value begins with, beside or in a word with digits: 9 a digit, A letters, M a month, + or ( the sign."""
+    letters: tuple[int, int] = (1, 9)
+    """How many letters may stand before its first digit, for what begins with letters."""
+    stems: tuple[str, ...] = ()
+    """Pieces of the labels, in small letters: a text without any of them is not searched."""
     least: int = 0
     """Digits that stand there in a row at least, for what begins with one."""
     back: re.Pattern[str] | None = None
@@ -88,14 +96,11 @@ class Pattern:
                 yield first, last
                 start = last
 
-    def at(self, text: str, start: int) -> Iterator[tuple[int, int]]:
-        """Pieces with the right form and check that begin here."""
-        found = self.regex.match(text, start)
-        if found is None:
-            return
+    def ends(self, found: re.Match[str]) -> Iterator[int]:
+        """Where a piece that begins here may end, so that its check holds."""
         for end in _ends(found, self.digits) if self.digits else (found.end(),):
-            if self._checks(text[start:end]):
-                yield start, end
+            if self._checks(found.string[found.start() : end]):
+                yield end
 
     def _checks(self, value: str) -> bool:
         if self.check is None:
@@ -114,13 +119,19 @@ class Pattern:
             return UNLABELLED
         near = before[-self.near :]
         found = [match.end() for match in self.labels.finditer(near)]
-        if found:
+        if found and not _used_up(near[found[-1] :]):
             return len(near) - found[-1]
         if self.labels_after and self.labels_after.match(after):
             return self.near
         if self.alone and not before[-ALONE:].strip() and not after[:ALONE].strip():
             return self.near
         return None
+
+
+def _used_up(between: str) -> bool:
+    """A label names the first value behind it, and others only where one follows the other: ``phone 1 or 2``."""
+    value = between.rfind(OPAQUE)
+    return value >= 0 and len(between) - value - 1 > LIST
 
 
 def _ends(found: re.Match[str], digits: tuple[int, int]) -> Iterator[int]:
