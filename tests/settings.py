@@ -30,6 +30,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "lockstep.core",
     "lockstep.llm",
+    "lockstep.privacy",
     "lockstep.prompts",
     "lockstep.search",
     "tests.testapp",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["PLACEHOLDER", "Placeholders"]
+__all__ = ["MASK", "PLACEHOLDER", "TAKEN", "Placeholders"]
 
 PLACEHOLDER = re.compile(r"\[([A-Z][A-Z_]{0,48})_(\d{1,5})\??\]")
+MASK = "\ufffc"
+"""Fills the place of a finding while the rest of its text is looked at again."""
+TAKEN = re.compile(rf"{PLACEHOLDER.pattern}|{MASK}+")
+"""What is no text any more."""
 SEPARATORS = re.compile(r"[\W_]+")
 
 

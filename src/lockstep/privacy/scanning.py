@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from lockstep.privacy.detectors.base import Detector
 from lockstep.privacy.detectors.pack import Pack
 from lockstep.privacy.guard import ask
 from lockstep.privacy.normalise import Normalised, normalise
-from lockstep.privacy.placeholders import PLACEHOLDER, Placeholders
-from lockstep.privacy.spans import Span
+from lockstep.privacy.placeholders import MASK, PLACEHOLDER, Placeholders
+from lockstep.privacy.spans import Span, united
 
 __all__ = ["Scanner"]
+
+BEHIND, AHEAD = re.compile(r"[\w+(]|[.,]\d"), re.compile(r"(?:[\w+]|\d[.,])\Z")
+"""What touches a finding so that it may change what it is without it."""
 
 
 @dataclass
@@ -39,11 +44,24 @@ class Scanner:
             DetectorFailed: a detector did not do its work; nothing may be kept.
         """
         whole = [normalise(f"{before}{text}") for before, text in texts]
-        found = ask(self.detectors, [one.text for one in whole], self.timeout_s)
+        found = self.spans([one.text for one in whole])
         return [
             self.replaced(text, originals(one, spans, len(before)), counts)
             for (before, text), one, spans in zip(texts, whole, found, strict=True)
         ]
+
+    def spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """All findings. What touches one is looked at again as if there were its placeholder: once that stands there, a
+        neighbour may have become recognisable."""
+        found = ask(self.detectors, texts, self.timeout_s)
+        again = [n for n, (text, spans) in enumerate(zip(texts, found, strict=True)) if _touched(text, spans)]
+        while again:
+            more = ask(self.detectors, [masked(texts[n], found[n]) for n in again], self.timeout_s)
+            grown = [(n, united([*found[n], *spans])) for n, spans in zip(again, more, strict=True) if spans]
+            again = [n for n, spans in grown if len(spans) > len(found[n])]
+            for n, spans in grown:
+                found[n] = spans
+        return found
 
     @property
     def reach(self) -> int | None:
@@ -54,7 +72,7 @@ class Scanner:
     def forms(self, before: str, text: str) -> list[tuple[int, int]]:
         """Pieces of ``text`` with the form of a finding, whether or not they are one."""
         whole = normalise(before + text)
-        spans = [span for spans in ask(self.detectors, [whole.text], self.timeout_s) for span in spans]
+        (spans,) = self.spans([whole.text])
         for detector in self.detectors:
             spans += detector.scan(whole.text)[1] if isinstance(detector, Pack) else []
         return [(span.start, span.end) for span in originals(whole, spans, len(before))]
@@ -62,7 +80,7 @@ class Scanner:
     def part(self, before: str, text: str, cut: int, counts: Counter[str]) -> str:
         """``text[:cut]`` with placeholders; what stands around it helps to understand it."""
         whole = normalise(before + text)
-        (spans,) = ask(self.detectors, [whole.text], self.timeout_s)
+        (spans,) = self.spans([whole.text])
         inside = [span for span in originals(whole, spans, len(before)) if span.start < cut]
         return self.replaced(text[:cut], inside, counts)
 
@@ -81,6 +99,20 @@ class Scanner:
         return "".join([*pieces, text[end:]])
 
 
+def masked(text: str, spans: Sequence[Span]) -> str:
+    pieces, end = [], 0
+    for span in spans:
+        pieces += [text[end : span.start], MASK * (span.end - span.start)]
+        end = span.end
+    return "".join([*pieces, text[end:]])
+
+
+def _touched(text: str, spans: Sequence[Span]) -> bool:
+    return any(
+        BEHIND.match(text, span.end) or AHEAD.search(text[max(0, span.start - 2) : span.start]) for span in spans
+    )
+
+
 def originals(whole: Normalised, spans: Sequence[Span], skipped: int) -> list[Span]:
     """Spans of the normalised text as spans of the original, of which the first ``skipped`` characters are not shown."""
     found = []
@@ -91,20 +123,20 @@ def originals(whole: Normalised, spans: Sequence[Span], skipped: int) -> list[Sp
     return found
 
 
-def _events(text: str, spans: Sequence[Span]) -> Iterator[tuple[int, int, str]]:
+def _events(text: str, spans: Sequence[Span]) -> list[tuple[int, int, str]]:
     """What is to be replaced, in order: findings, less the placeholders inside them; and these, with no type."""
-    brought = [(found.start(), found.end()) for found in PLACEHOLDER.finditer(text)]
-    if not brought:
-        yield from ((span.start, span.end, span.type) for span in spans)
-        return
-    events = [(start, end, "") for start, end in brought]
+    events = [(found.start(), found.end(), "") for found in PLACEHOLDER.finditer(text)]
+    if not events:
+        return [(span.start, span.end, span.type) for span in spans]
+    brought = deque(events)
     for span in spans:
         start = span.start
-        for first, last in brought:
-            if first < span.end and start < last:
-                if start < first:
-                    events.append((start, first, span.type))
-                start = last
+        while brought and brought[0][1] <= start:
+            brought.popleft()
+        for first, last, _ in takewhile(lambda one: one[0] < span.end, brought):  # noqa: B023
+            if start < first:
+                events.append((start, first, span.type))
+            start = last
         if start < span.end:
             events.append((start, span.end, span.type))
-    yield from sorted(events)
+    return sorted(events)

@@ -23,10 +23,12 @@ __all__ = ["redact_structure"]
 DEPTH = 64
 """Deeper structures are refused: nobody sends them by accident."""
 PLAIN = frozenset(
-    "answer args arguments body content data description input kwargs message messages output parts prompt question "
-    "response result role text value".split()
+    "answer args arguments body comment comments content data description detail details input kwargs message messages note "
+    "notes output parts prompt question remark remarks reply response result role text value".split()
 )
 """Keys that say nothing about their value."""
+VAGUE = frozenset("code digits id no num number ref reference value".split())
+"""Keys that mean something together with the one above them: ``{"account": {"number": …}}``."""
 HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\W]+")
 
 Replace = Callable[[str, str], str]
@@ -93,7 +95,8 @@ def _items(
         while shown in seen:  # two keys that differ only in what was redacted
             shown += "'"
         seen.add(shown)
-        yield shown, walk(item, words_of(name) or before, replace, depth + 1)
+        words = f"{before[:-2]} {name}: " if before and name.lower() in VAGUE else words_of(name)
+        yield shown, walk(item, words, replace, depth + 1)
 
 
 def words_of(key: str) -> str:

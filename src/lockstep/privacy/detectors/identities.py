@@ -68,7 +68,6 @@ class Identities:
                 continue
             longest = max(longest, len(whole))
             self._add(whole, words, term.type)
-        self._most = longest
         self.reach: int | None = longest * (GAP + 1) + GAP
 
     def __len__(self) -> int:
@@ -89,7 +88,13 @@ class Identities:
         if not self._known:
             return []
         words = [(found.start(), found.end(), fold(found[0])) for found in WORD.finditer(text)]
-        found = (self._longest(text, words, first) for first in range(len(words)))
+        words.append((len(text) + GAP + 1, 0, ""))  # nothing follows the last one
+        known, begun = self._known, self._begun
+        found = (
+            self._longest(text, words, first)
+            for first, (_, _, word) in enumerate(words)
+            if word in begun or word in known
+        )
         return united(span for span in found if span)
 
     def _longest(self, text: str, words: list[tuple[int, int, str]], first: int) -> Span | None:
@@ -97,15 +102,16 @@ class Identities:
         start, end, row = words[first]
         best: Span | None = None
         breaks: set[int] = set()
-        for following, more, word in [*words[first + 1 : first + 1 + self._most], (len(text) + GAP + 1, 0, "")]:
+        while True:
+            first += 1
             known = self._known.get(row)
             if known and self._fits(known, row, breaks, text[start:end]):
                 best = Span(start, end, known.type, validated=True, distance=0)
+            following, more, word = words[first]
             if row not in self._begun or following - end > GAP:
-                break
+                return best
             breaks.add(len(row))
             end, row = more, row + word
-        return best
 
     @staticmethod
     def _fits(known: Known, row: str, breaks: set[int], written: str) -> bool:

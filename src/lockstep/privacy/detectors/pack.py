@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lockstep.privacy.detectors.anchors import anchors
 from lockstep.privacy.patterns import PATTERNS, VERSION, Pattern
 from lockstep.privacy.patterns.pattern import OPAQUE, UNLABELLED
-from lockstep.privacy.placeholders import PLACEHOLDER
+from lockstep.privacy.placeholders import TAKEN
 from lockstep.privacy.spans import Span, united
 
 __all__ = ["Pack"]
@@ -67,7 +67,7 @@ class Pack:
         candidates = sorted(self._candidates(text), key=lambda one: (one.start, one.end))
         if not candidates:
             return [], []
-        taken = [(m.start(), m.end()) for m in PLACEHOLDER.finditer(text)]
+        taken = [(m.start(), m.end()) for m in TAKEN.finditer(text)]
         spans = _judged(candidates, text, taken)
         return united(spans), [Span(one.start, one.end, one.pattern.type) for one in candidates]
 

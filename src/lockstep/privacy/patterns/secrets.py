@@ -23,7 +23,9 @@ MARKS = (
     "lsv2_", "sk", "eyj",
 )  # fmt: skip
 """One of these is in a text that has such a key, in small letters."""
-PEM = r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----(?:\s{1,4}[A-Za-z0-9+/=:, -]{1,80})*+(?:\s{0,4}-----END [A-Z ]{0,20}PRIVATE KEY-----)?"
+PEM = (
+    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----(?:\s{1,4}[A-Za-z0-9+/=]{1,4096})*+(?:\s{0,4}-----END [A-Z ]{0,20}PRIVATE KEY-----)?"
+)
 ASSIGNED = r"[A-Za-z0-9][A-Za-z0-9_.~+/-]{15,}={0,2}"
 LABEL = (
     r"(?:api|access|secret|private|auth|client|account|signing|encryption|shared)?[ _-]?(?:key|token|secret|password|"

@@ -62,7 +62,7 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern("IP", network.IPV6, check=network.is_address, whole=True, needs=(":",),
             border=(r"(?<![A-Za-z0-9:.])", r"(?![A-Za-z0-9:]|\.\d)")),
     Pattern("IP", "::", label=r"ip(?:v6)?|address|unspecified", needs=("::",), border=(r"(?<![A-Za-z0-9:.])", r"(?![A-Za-z0-9:.])")),
-    Pattern("CARD", r"\d{13,19}|\d{4}(?:[ -]{1,2}\d{4}){3}(?:[ -]\d{1,3})?|\d{4}[ -]\d{6}[ -]\d{4,5}|\d(?: \d){12,18}",
+    Pattern("CARD", r"\d{13,19}|\d{4}(?:[ \t\r\n-]{1,3}\d{4}){3}(?:[ -]\d{1,3})?|\d{4}[ -]\d{6}[ -]\d{4,5}|\d(?: \d){12,18}",
             check=numbers.is_card, sure=True, least=13, border=NUMBER),
     Pattern("CARD", RUN + "{11,40}", digits=(12, 19), check=numbers.is_number_of_card, sure=True, least=12, border=NUMBER,
             label=r"card|cc|credit|debit|visa|mastercard|maestro|amex|pan",
