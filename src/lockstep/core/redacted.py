@@ -87,6 +87,9 @@ class Redacted:
             raise ValueError("The content is encrypted: lockstep.privacy.encryption.reveal(copy.text) opens it.")
         return json.loads(self.text) if self.is_json else self.text
 
+    def __init_subclass__(cls) -> NoReturn:
+        raise TypeError("A Redacted has no kinds: a sink asks for this very type.")
+
     def __str__(self) -> str:
         return self.text
 

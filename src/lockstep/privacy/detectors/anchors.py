@@ -15,7 +15,7 @@ WORD = re.compile(r"[A-Za-z0-9]+")
 WORD_BEFORE = re.compile(r"[A-Za-z]{1,9}(?=[ \t\r\n.\-]{1,3}\Z)")
 MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec".split())
 GAPS, SIGNS = frozenset(" \t\r\n.-"), frozenset("+(")
-ROW = re.compile(r"\d(?:[ \t\r\n.\-()/]{0,3}\d)*+")
+ROW = re.compile(r"\d(?:[ \t\r\n.\-()/]{0,3}\d){0,24}")
 NOT_DIGITS = re.compile(r"\D+")
 SHORT = 5
 """Letters that stand apart before the digits of an identifier at most (the surname in a driving licence)."""
