@@ -17,6 +17,7 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "lockstep.core",
     "lockstep.llm",
+    "lockstep.privacy",
     "lockstep.search",
     "benchmarks.project.catalogue",
 ]

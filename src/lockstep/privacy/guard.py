@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 
 from lockstep.privacy.detectors.base import Detector
 from lockstep.privacy.detectors.identities import Identities
@@ -32,14 +31,16 @@ def ask(detectors: Sequence[Detector], texts: Sequence[str], timeout_s: float) -
     """
     found: list[list[Span]] = [[] for _ in texts]
     for detector in detectors:
+        if isinstance(detector, OURS):
+            for spans, text in zip(found, texts, strict=True):
+                spans += detector.find(text)
+            continue
         for spans, text, more in zip(found, texts, _answers(detector, texts, timeout_s), strict=True):
             spans += _checked(detector, text, more)
     return [united(spans) for spans in found]
 
 
 def _answers(detector: Detector, texts: Sequence[str], timeout_s: float) -> list[Sequence[Span]]:
-    if isinstance(detector, OURS):
-        return [detector.find(text) for text in texts]
     answers: list[Sequence[Span]] = []
     errors: list[str] = []
 
@@ -76,7 +77,7 @@ def _checked(detector: Detector, text: str, spans: Sequence[Span]) -> list[Span]
         if not TYPE.fullmatch(span.type):
             raise _failed(detector, "returned a type that is no name in capitals")
         end = span.end
-    return [replace(span) for span in ordered]
+    return ordered
 
 
 def _failed(detector: Detector, why: str) -> DetectorFailed:

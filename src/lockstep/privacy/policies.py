@@ -10,7 +10,8 @@
 
 from __future__ import annotations
 
-from lockstep.core.features import declared
+from lockstep.core.exceptions import FeatureError
+from lockstep.core.features import spec
 from lockstep.privacy.conf import BY_CLASS, settings
 
 __all__ = ["METADATA", "OFF", "REDACT", "REDACT_ENCRYPT", "policy_of"]
@@ -20,8 +21,9 @@ OFF, METADATA, REDACT, REDACT_ENCRYPT = "off", "metadata", "redact", "redact_enc
 
 def policy_of(feature: str | None) -> str:
     """The policy in force. A feature that nobody declared, and work without a feature, is treated as personal data."""
-    data_class = next((spec.data_class for spec in declared() if spec.name == feature), None)
-    if data_class is None:
+    try:
+        data_class = spec(feature or "").data_class
+    except FeatureError:
         return METADATA
     chosen = settings().policies.get(feature or "") or (BY_CLASS | dict(settings().defaults))[data_class]
     return METADATA if chosen == OFF and data_class != "public" else chosen

@@ -73,9 +73,11 @@ class Scanner:
         """Pieces of ``text`` with the form of a finding, whether or not they are one."""
         whole = normalise(before + text)
         (spans,) = self.spans([whole.text])
+        forms = [(span.start, span.end) for span in spans]
         for detector in self.detectors:
-            spans += detector.scan(whole.text)[1] if isinstance(detector, Pack) else []
-        return [(span.start, span.end) for span in originals(whole, spans, len(before))]
+            forms += detector.forms(whole.text) if isinstance(detector, Pack) else []
+        back = (whole.original(start, end) for start, end in forms)
+        return [(max(0, start - len(before)), end - len(before)) for start, end in back if end > len(before)]
 
     def part(self, before: str, text: str, cut: int, counts: Counter[str]) -> str:
         """``text[:cut]`` with placeholders; what stands around it helps to understand it."""
@@ -115,6 +117,8 @@ def _touched(text: str, spans: Sequence[Span]) -> bool:
 
 def originals(whole: Normalised, spans: Sequence[Span], skipped: int) -> list[Span]:
     """Spans of the normalised text as spans of the original, of which the first ``skipped`` characters are not shown."""
+    if not skipped and whole.origins is None:
+        return list(spans)
     found = []
     for span in spans:
         start, end = whole.original(span.start, span.end)

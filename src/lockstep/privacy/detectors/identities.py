@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from lockstep.privacy.spans import Span, united
@@ -87,31 +87,29 @@ class Identities:
     def find(self, text: str) -> list[Span]:
         if not self._known:
             return []
-        words = [(found.start(), found.end(), fold(found[0])) for found in WORD.finditer(text)]
-        words.append((len(text) + GAP + 1, 0, ""))  # nothing follows the last one
-        known, begun = self._known, self._begun
-        found = (
-            self._longest(text, words, first)
-            for first, (_, _, word) in enumerate(words)
-            if word in begun or word in known
-        )
-        return united(span for span in found if span)
+        folded = fold if not text.isascii() else str.lower
+        spans = []
+        for found in WORD.finditer(text):
+            word = folded(found[0])
+            if (word in self._begun or word in self._known) and (span := self._longest(text, found, folded)):
+                spans.append(span)
+        return united(spans)
 
-    def _longest(self, text: str, words: list[tuple[int, int, str]], first: int) -> Span | None:
+    def _longest(self, text: str, first: re.Match[str], folded: Callable[[str], str]) -> Span | None:
         """The longest value that begins with this word."""
-        start, end, row = words[first]
+        start, end = first.span()
+        row = folded(first[0])
         best: Span | None = None
         breaks: set[int] = set()
         while True:
-            first += 1
             known = self._known.get(row)
             if known and self._fits(known, row, breaks, text[start:end]):
                 best = Span(start, end, known.type, validated=True, distance=0)
-            following, more, word = words[first]
-            if row not in self._begun or following - end > GAP:
+            following = WORD.search(text, end) if row in self._begun else None
+            if following is None or following.start() - end > GAP:
                 return best
             breaks.add(len(row))
-            end, row = more, row + word
+            end, row = following.end(), row + folded(following[0])
 
     @staticmethod
     def _fits(known: Known, row: str, breaks: set[int], written: str) -> bool:

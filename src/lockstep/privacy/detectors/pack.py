@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from lockstep.privacy.detectors.anchors import anchors
 from lockstep.privacy.patterns import PATTERNS, VERSION, Pattern
@@ -16,6 +17,7 @@ from lockstep.privacy.spans import Span, united
 __all__ = ["Pack"]
 
 ANY = 1_000_000
+PLACE = attrgetter("start", "end")
 CONTEXT = 160
 """How much of the text before a value is made ready for its labels."""
 TYPES = frozenset(pattern.type for pattern in PATTERNS)
@@ -30,8 +32,8 @@ class Candidate:
     pattern: Pattern
 
 
-Row = tuple[int, int, Callable[[str, int], "re.Match[str] | None"], Pattern]
-"""A pattern made ready: least and most digits (or letters) that must stand there, and its match."""
+Row = tuple[int, int, tuple[str, ...], Callable[[str, int], "re.Match[str] | None"], Pattern]
+"""A pattern made ready: least and most digits (or letters) that must stand there, stems, its match."""
 
 
 class Pack:
@@ -60,16 +62,14 @@ class Pack:
         }
 
     def find(self, text: str) -> list[Span]:
-        return self.scan(text)[0]
-
-    def scan(self, text: str) -> tuple[list[Span], list[Span]]:
-        """Findings, and beside them everything that has the form of one, whether or not a label was near."""
-        candidates = sorted(self._candidates(text), key=lambda one: (one.start, one.end))
+        candidates = sorted(self._candidates(text), key=PLACE)
         if not candidates:
-            return [], []
-        taken = [(m.start(), m.end()) for m in TAKEN.finditer(text)]
-        spans = _judged(candidates, text, taken)
-        return united(spans), [Span(one.start, one.end, one.pattern.type) for one in candidates]
+            return []
+        return united(_judged(candidates, text, [found.span() for found in TAKEN.finditer(text)]))
+
+    def forms(self, text: str) -> list[tuple[int, int]]:
+        """Everything that has the form of a finding, whether or not a label is near."""
+        return [(one.start, one.end) for one in self._candidates(text)]
 
     def _candidates(self, text: str) -> Iterator[Candidate]:
         lowered = text.lower()
@@ -77,22 +77,21 @@ class Pack:
             if any(literal in lowered for literal in pattern.needs):
                 for start, end in pattern.anywhere(text):
                     yield Candidate(start, end, pattern)
-        rows = {kind: _searched(patterns, lowered) for kind, patterns in self._beginning.items()}
+        named: dict[tuple[str, ...], bool] = {(): True}
         for kind, start, size in anchors(text):
-            for least, most, match, pattern in rows[kind]:
-                if least <= size <= most and (found := match(text, start)):
+            for least, most, stems, match, pattern in self._beginning[kind]:
+                if not least <= size <= most:
+                    continue
+                if stems not in named:  # without a piece of its labels in the text it cannot count
+                    named[stems] = any(stem in lowered for stem in stems)
+                if named[stems] and (found := match(text, start)):
                     for end in pattern.ends(found):
                         yield Candidate(start, end, pattern)
 
 
-def _searched(patterns: Sequence[Row], lowered: str) -> list[Row]:
-    """Those whose labels can be in the text at all."""
-    return [row for row in patterns if not row[3].stems or any(stem in lowered for stem in row[3].stems)]
-
-
 def _row(pattern: Pattern, kind: str) -> Row:
     least, most = pattern.letters if kind in "AM" else (pattern.least, ANY)
-    return least, most, pattern.regex.match, pattern
+    return least, most, pattern.stems, pattern.regex.match, pattern
 
 
 def _judged(candidates: Sequence[Candidate], text: str, taken: Sequence[tuple[int, int]]) -> Iterator[Span]:
