@@ -39,7 +39,9 @@ def lines(found: dict[str, Any]) -> list[str]:
     return [f"{found['names']} known names: " + "; ".join(arms)]
 
 
-def _timed(build: Callable[[list[str]], Callable[[str], int]], names: list[str], text: str) -> dict[str, float]:
+def _timed(
+    build: Callable[[list[str]], Callable[[str], int]], names: list[str], text: str
+) -> dict[str, float]:
     started = time.perf_counter()
     find = build(names)
     ready = time.perf_counter() - started

@@ -1,7 +1,7 @@
 """Reads texts with labelled personal data, and says what their types mean here.
 
-Lines of JSON: ``_id``, ``text``, ``spans`` (``start``, ``end``, ``type``; code points). Where a line has ``entity_types``,
-only these were labelled in it.
+Lines of JSON: ``_id``, ``text``, ``spans`` (``start``, ``end``, ``type``; code points). Where a line has
+``entity_types``, only these were labelled in it.
 """
 
 from __future__ import annotations
@@ -22,21 +22,32 @@ STRUCTURED = {
     "UK_PASSPORT": "PASSPORT", "UK_DRIVING_LICENCE": "DRIVING_LICENCE", "UK_VEHICLE_REGISTRATION": "VEHICLE",
     "IP_ADDRESS": "IP", "URL": "URL", "DOMAIN_NAME": "URL", "API_KEY": "API_KEY", "DATE_OF_BIRTH": "DATE_OF_BIRTH",
     **{name: name for name in (
-        "EMAIL PHONE CARD IBAN NHS NINO POSTCODE SORT_CODE ACCOUNT UTR PASSPORT DRIVING_LICENCE VEHICLE IP URL_LOGIN"
-    ).split()},
+        "EMAIL", "PHONE", "CARD", "IBAN", "NHS", "NINO", "POSTCODE", "SORT_CODE", "ACCOUNT", "UTR", "PASSPORT",
+        "DRIVING_LICENCE", "VEHICLE", "IP", "URL_LOGIN",
+    )},
 }  # fmt: skip
 #: types that a finding of the pack may rightly lie in, although not every value of theirs is one
-ALLOWED = {"DATE_TIME": ("DATE_OF_BIRTH",), "ZIP_CODE": ("POSTCODE",), "STREET_ADDRESS": ("POSTCODE",), "ADDRESS": ("POSTCODE",)}
+ALLOWED = {
+    "DATE_TIME": ("DATE_OF_BIRTH",),
+    "ZIP_CODE": ("POSTCODE",),
+    "STREET_ADDRESS": ("POSTCODE",),
+    "ADDRESS": ("POSTCODE",),
+}
 #: not claimed: no pattern tells them, or they are another country's
 NOT_CLAIMED = frozenset(
-    "PERSON NAME ADDRESS STREET_ADDRESS GPE LOCATION ORGANIZATION DATE_TIME TITLE AGE NRP ZIP_CODE US_SSN US_DRIVER_LICENSE "
-    "ABA_ROUTING_NUMBER AU_ABN AU_ACN AU_MEDICARE AU_TFN CA_SIN MEDICAL_LICENSE CRYPTO DE_BSNR DE_HEALTH_INSURANCE DE_ID_CARD "
-    "DE_LANR DE_PASSPORT DE_SOCIAL_SECURITY DE_TAX_ID ES_NIE ES_NIF ES_PASSPORT FI_PERSONAL_IDENTITY_CODE IN_AADHAAR IN_GSTIN "
-    "IN_PAN IN_PASSPORT IN_VEHICLE_REGISTRATION IN_VOTER IT_DRIVER_LICENSE IT_FISCAL_CODE IT_IDENTITY_CARD IT_PASSPORT "
-    "IT_VAT_CODE KR_BRN KR_DRIVER_LICENSE KR_FRN KR_PASSPORT KR_RRN MAC_ADDRESS NG_NIN NG_VEHICLE_REGISTRATION PH_TIN PL_PESEL "
-    "SE_ORGANISATIONSNUMMER SE_PERSONNUMMER SG_NRIC_FIN SG_UEN TH_TNIN TR_LICENSE_PLATE TR_NATIONAL_ID US_BANK_NUMBER US_ITIN "
-    "US_MBI US_NPI US_PASSPORT ZA_ID_NUMBER".split()
-)
+    [
+        "PERSON", "NAME", "ADDRESS", "STREET_ADDRESS", "GPE", "LOCATION", "ORGANIZATION", "DATE_TIME", "TITLE",
+        "AGE", "NRP", "ZIP_CODE", "US_SSN", "US_DRIVER_LICENSE", "ABA_ROUTING_NUMBER", "AU_ABN", "AU_ACN",
+        "AU_MEDICARE", "AU_TFN", "CA_SIN", "MEDICAL_LICENSE", "CRYPTO", "DE_BSNR", "DE_HEALTH_INSURANCE",
+        "DE_ID_CARD", "DE_LANR", "DE_PASSPORT", "DE_SOCIAL_SECURITY", "DE_TAX_ID", "ES_NIE", "ES_NIF",
+        "ES_PASSPORT", "FI_PERSONAL_IDENTITY_CODE", "IN_AADHAAR", "IN_GSTIN", "IN_PAN", "IN_PASSPORT",
+        "IN_VEHICLE_REGISTRATION", "IN_VOTER", "IT_DRIVER_LICENSE", "IT_FISCAL_CODE", "IT_IDENTITY_CARD",
+        "IT_PASSPORT", "IT_VAT_CODE", "KR_BRN", "KR_DRIVER_LICENSE", "KR_FRN", "KR_PASSPORT", "KR_RRN",
+        "MAC_ADDRESS", "NG_NIN", "NG_VEHICLE_REGISTRATION", "PH_TIN", "PL_PESEL", "SE_ORGANISATIONSNUMMER",
+        "SE_PERSONNUMMER", "SG_NRIC_FIN", "SG_UEN", "TH_TNIN", "TR_LICENSE_PLATE", "TR_NATIONAL_ID",
+        "US_BANK_NUMBER", "US_ITIN", "US_MBI", "US_NPI", "US_PASSPORT", "ZA_ID_NUMBER",
+    ]
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,9 @@ def _text(file: str, number: int, line: str) -> Text:
         labels = tuple(Label(span["start"], span["end"], span["type"]) for span in spans)
         asked = row.get("entity_types")
     except (ValueError, KeyError, TypeError) as error:
-        raise MalformedData(f"{where}: wants _id, text and spans with start, end and type ({error!r})") from None
+        raise MalformedData(
+            f"{where}: wants _id, text and spans with start, end and type ({error!r})"
+        ) from None
     if any(not 0 <= label.start < label.end <= len(text) for label in labels):
         raise MalformedData(f"{where}: a span lies outside its text")
     return Text(str(row.get("_id", number)), text, labels, _asked(asked))

@@ -1,7 +1,7 @@
 """What redaction finds, what it takes for a finding and is none, and how fast it is beside Presidio.
 
 Texts with labelled personal data; each type by itself and all that have a checkable pattern together. Speed is that of
-the whole way from a text to the copy that may be kept, Presidio's only that of finding; both arms take each text in turn.
+the whole way from a text to the copy that may be kept, Presidio's only that of finding; they take turns text by text.
 """
 
 from __future__ import annotations
@@ -25,15 +25,21 @@ ROUNDS, QUICK_TEXTS = 3, 150
 BLOCK = 10_000
 """Characters of the long texts, which are the file's in a row."""
 HOSTILE = {
-    "digits": "1", "digits_apart": "1 ", "letters_and_digits": "a1", "at_signs": "a.a@a.", "quotes": "a'", "schemes": "http://",
-    "logins": "a://a:", "keys": "sk-", "plus": "+1(", "brackets": "(0", "hex": "0a:", "labels": "phone 12 ", "zero_width": "1\u200b",
+    "digits": "1", "digits_apart": "1 ", "letters_and_digits": "a1", "at_signs": "a.a@a.", "quotes": "a'",
+    "schemes": "http://", "logins": "a://a:", "keys": "sk-",
+    "plus": "+1(", "brackets": "(0", "hex": "0a:", "labels": "phone 12 ",
+    "zero_width": "1\u200b",
 }  # fmt: skip
 SHORTEST = 8_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--data", type=called_from, required=True, metavar="FILE", help="lines of _id, text, spans[start, end, type]"
+        "--data",
+        type=called_from,
+        required=True,
+        metavar="FILE",
+        help="lines of _id, text, spans[start, end, type]",
     )
 
 
@@ -191,6 +197,7 @@ def table(tallies: dict[str, Tally], total: Tally) -> list[str]:
         figures = tally.figures()
         rows.append([name, str(figures["labelled"]), str(figures["findings"])])
         rows[-1] += [
-            "-" if figures[key] is None else f"{figures[key]:.3f}" for key in ("recall", "precision", "f1", "gone")
+            "-" if figures[key] is None else f"{figures[key]:.3f}"
+            for key in ("recall", "precision", "f1", "gone")
         ]
     return aligned(rows)

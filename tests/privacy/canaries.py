@@ -64,14 +64,18 @@ CANARIES: dict[str, tuple[tuple[str, str], ...]] = {
     "ACCOUNT": (("55779911", "account {}"), ("5577 9911", "a/c no. {}"), ("55779911", "20-00-00 {}")),
     "UTR": (("1955839661", "UTR {}"), ("19558 39661", "my unique taxpayer reference is {}")),
     "PASSPORT": (("533380006", "passport {}"), ("AB1234567", "passport no. {}"), ("CD7654321", "{}")),
-    "DRIVING_LICENCE": (("MORGA657054SM9IJ", "licence {}"), ("FOX99 802160 J99GE", "{}"), ("98765432", "driving licence {}")),
+    "DRIVING_LICENCE": (("MORGA657054SM9IJ", "licence {}"), ("FOX99 802160 J99GE", "{}"),
+                        ("98765432", "driving licence {}")),
     "VEHICLE": (
-        ("BD51 SMR", "my car {}"), ("bd51smr", "{} parked"), ("M456DEF", "{}"), ("A12 BCD", "reg. {}"), ("AIZ 1234", "plate {}"),
+        ("BD51 SMR", "my car {}"), ("bd51smr", "{} parked"), ("M456DEF", "{}"), ("A12 BCD", "reg. {}"),
+        ("AIZ 1234", "plate {}"),
     ),
     "IP": (
-        ("203.0.113.77", "from {}:443"), ("2001:db8::8a2e:370:7334", "[{}]"), ("fe80::1%eth0", "via {}"), ("10.1.2.0/24", "net {}"),
+        ("203.0.113.77", "from {}:443"), ("2001:db8::8a2e:370:7334", "[{}]"),
+        ("fe80::1%eth0", "via {}"), ("10.1.2.0/24", "net {}"),
     ),
-    "URL_LOGIN": (("https://ann:s3cret@example.org/x", "{}"), ("postgres://app:pa55@db.example.org:5432/app", "DSN={}")),
+    "URL_LOGIN": (("https://ann:s3cret@example.org/x", "{}"),
+                  ("postgres://app:pa55@db.example.org:5432/app", "DSN={}")),
     "URL": (("https://portal.example.org/account/ann?id=7", "see {}."), ("www.example.org/ann", "see {}")),
     "API_KEY": (
         ("sk-test-9fQ2kLmN4pR7sT1vWxYz3AbC", "key {}"),

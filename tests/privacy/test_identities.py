@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,9 +25,9 @@ PATIENT = {"name": "Margaret O'Brien", "nhs_number": "943 476 5918"}
 
 
 @pytest.fixture
-def told(feature: str, kept: Callable[..., str]) -> Iterator[Callable[[str], str]]:
+def told(feature: str, kept: Callable[..., str]) -> Callable[[str], str]:
     declared.known(feature, **ROLES)
-    yield lambda text: kept(text, known={"user": USER, "patient": PATIENT})
+    return lambda text: kept(text, known={"user": USER, "patient": PATIENT})
 
 
 def hits(value: str, text: str) -> list[str]:
@@ -52,13 +52,23 @@ def hits(value: str, text: str) -> list[str]:
         ("Ｍａｒｇａｒｅｔ and Mar\u200bgaret", "[PATIENT_NAME_1] and [PATIENT_NAME_1]"),
     ],
 )
-def test_a_known_value_is_found_in_every_spelling(told: Callable[[str], str], text: str, expected: str) -> None:
+def test_a_known_value_is_found_in_every_spelling(
+    told: Callable[[str], str], text: str, expected: str
+) -> None:
     shown = told(text)
     assert "".join(c for c in shown if c != "2") == expected or shown == expected
 
 
 @pytest.mark.parametrize(
-    "text", ["Margareta wrote", "a bottle of sianide", "wrong number: 94347659181", "working at the bank", "ng-class", "brien"]
+    "text",
+    [
+        "Margareta wrote",
+        "a bottle of sianide",
+        "wrong number: 94347659181",
+        "working at the bank",
+        "ng-class",
+        "brien",
+    ],
 )
 def test_other_words_are_left_alone(told: Callable[[str], str], text: str) -> None:
     assert told(text) == text or text == "brien"
@@ -71,7 +81,9 @@ def test_words_do_not_fall_apart_into_a_name() -> None:
     assert hits("Strauß", "STRAUSS") == ["STRAUSS"]
 
 
-def test_a_value_that_is_too_short_is_taken_only_beside_another_of_the_same_person(told: Callable[[str], str]) -> None:
+def test_a_value_that_is_too_short_is_taken_only_beside_another_of_the_same_person(
+    told: Callable[[str], str],
+) -> None:
     assert told("the Ng constant") == "the Ng constant"
     assert told("Sian Ng") == "[USER_FIRST_NAME_1]"
     assert hits("Al", "Al, al dente") == []
@@ -104,7 +116,9 @@ def test_the_user_comes_from_the_context(feature: str, kept: Callable[..., str])
 def test_several_objects_and_related_fields_are_known(feature: str, kept: Callable[..., str]) -> None:
     declared.known(feature, carers=("person__name",))
     carers = [SimpleNamespace(person={"name": "Ayo Bello"}), SimpleNamespace(person=None)]
-    assert kept("AYO and BELLO", known={"carers": carers}) == "[CARERS_PERSON_NAME_1] and [CARERS_PERSON_NAME_2]"
+    assert (
+        kept("AYO and BELLO", known={"carers": carers}) == "[CARERS_PERSON_NAME_1] and [CARERS_PERSON_NAME_2]"
+    )
     assert kept("nobody", known={"carers": None}) == "nobody"
 
 

@@ -10,10 +10,15 @@ from lockstep.privacy.detectors.pack import Pack
 from lockstep.privacy.normalise import normalise
 
 HOSTILE = {
-    "letters": "a", "digits": "1", "digits apart": "1 ", "dashes": "1-", "letters and digits": "a1", "hex": "0a:", "dots": "1.1.",
-    "at signs": "@", "addresses": "a@", "dotted addresses": "a.a@a.", "quotes": "a'", "schemes": "http://", "logins": "a://a:",
-    "keys": "sk-", "tokens": "key a1/", "brackets": "(0", "plus": "+1(", "placeholders": "[A_1]", "half placeholders": "[A_",
-    "months": "1 jan ", "labels": "phone ", "labelled": "account 1234567 ", "ibans": "GB82 WEST 1234 ", "pem": "-----BEGIN PRIVATE KEY-----\na ",
+    "letters": "a", "digits": "1", "digits apart": "1 ", "dashes": "1-", "letters and digits": "a1", "hex": "0a:",
+    "dots": "1.1.",
+    "at signs": "@", "addresses": "a@", "dotted addresses": "a.a@a.", "quotes": "a'",
+    "schemes": "http://", "logins": "a://a:", "keys": "sk-",
+    "tokens": "key a1/", "brackets": "(0", "plus": "+1(", "placeholders": "[A_1]",
+    "half placeholders": "[A_",
+    "months": "1 jan ", "labels": "phone ", "labelled": "account 1234567 ", "ibans": "GB82 WEST 1234 ",
+
+    "pem": "-----BEGIN PRIVATE KEY-----\na ",
     "zero width": "1\u200b", "wide": "１", "capitals": "AB12 ", "spaces": " ", "lines": "\n1",
 }  # fmt: skip
 LENGTH = 6_000

@@ -14,7 +14,8 @@ from lockstep.privacy.normalise import normalise
 @pytest.mark.parametrize(
     ("text", "spelled"),
     [
-        ("plain", "plain"), ("９４３", "943"), ("٣٤", "34"), ("a\u200bb\u00adc\ufeff", "abc"), ("1–2—3−4‑5", "1-2-3-4-5"),
+        ("plain", "plain"), ("９４３", "943"), ("٣٤", "34"), ("a\u200bb\u00adc\ufeff", "abc"),
+        ("1–2—3−4‑5", "1-2-3-4-5"),
         ("a\u00a0b\u2009c", "a b c"), ("ﬁn", "fin"), ("O’Dea", "O'Dea"), ("é", "é"), ("e\u0301", "e\u0301"),
     ],
 )  # fmt: skip

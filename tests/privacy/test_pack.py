@@ -11,7 +11,12 @@ from tests.privacy.canaries import CANARIES, CLEAN
 
 CASES = [(kind, value, sentence) for kind, rows in CANARIES.items() for value, sentence in rows]
 FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
-LINES = {"CARD": "4012 8888\n8888 1881 is my card", "NHS": "NHS 943 476\n5919", "NINO": "AB 12\n34 56 C", "POSTCODE": "SW1A\n1AA"}
+LINES = {
+    "CARD": "4012 8888\n8888 1881 is my card",
+    "NHS": "NHS 943 476\n5919",
+    "NINO": "AB 12\n34 56 C",
+    "POSTCODE": "SW1A\n1AA",
+}
 
 
 def found(text: str) -> list[tuple[str, str]]:
@@ -68,7 +73,10 @@ def test_a_near_miss_is_not_taken_for_one(text: str, what: str) -> None:
 
 
 def test_a_label_names_the_value_behind_it_and_those_that_follow_at_once() -> None:
-    assert found("phone 496 0999 or 496 0111, order 496 0222") == [("PHONE", "496 0999"), ("PHONE", "496 0111")]
+    assert found("phone 496 0999 or 496 0111, order 496 0222") == [
+        ("PHONE", "496 0999"),
+        ("PHONE", "496 0111"),
+    ]
 
 
 def test_a_label_does_not_reach_over_another_value_to_the_next_sentence() -> None:
@@ -81,12 +89,18 @@ def test_the_nearer_label_decides_the_type() -> None:
 
 
 def test_overlapping_findings_become_one_that_covers_both() -> None:
-    assert found("https://example.org/?to=ann@example.org") == [("URL", "https://example.org/?to=ann@example.org")]
+    assert found("https://example.org/?to=ann@example.org") == [
+        ("URL", "https://example.org/?to=ann@example.org")
+    ]
 
 
 def test_values_next_to_each_other_are_found_each_for_itself() -> None:
     text = "4012888888881881 4012-8888-8888-1881 4012 8888 8888 1881"
-    assert [value for _, value in found(text)] == ["4012888888881881", "4012-8888-8888-1881", "4012 8888 8888 1881"]
+    assert [value for _, value in found(text)] == [
+        "4012888888881881",
+        "4012-8888-8888-1881",
+        "4012 8888 8888 1881",
+    ]
 
 
 def test_types_can_be_chosen_and_left_out() -> None:

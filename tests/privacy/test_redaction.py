@@ -27,7 +27,20 @@ from tests.privacy.canaries import CANARIES, CLEAN
 SENTENCES = [sentence.format(value) for rows in CANARIES.values() for value, sentence in rows]
 PARTS = st.one_of(
     st.sampled_from([value for rows in CANARIES.values() for value, _ in rows]),
-    st.sampled_from(["NHS", "phone", "account", "sort code", "born", "passport", "card", "call me on", "[NHS_1]", "[CARD_2?]"]),
+    st.sampled_from(
+        [
+            "NHS",
+            "phone",
+            "account",
+            "sort code",
+            "born",
+            "passport",
+            "card",
+            "call me on",
+            "[NHS_1]",
+            "[CARD_2?]",
+        ]
+    ),
     st.sampled_from([" ", "  ", "\n", ", ", "-", ".", "/", "", "é", "\u200b"]),
     st.text(max_size=6),
 )
@@ -171,7 +184,10 @@ def test_off_holds_for_public_data_only_and_is_named_loudly(feature: str) -> Non
             assert redact(feature, "fine weather") is None
             copy = redact("site.search", "943 476 5919")
             assert (copy and copy.text, copy and copy.policy) == ("943 476 5919", "off")
-            assert [one.id for one in checks.check_policies()] == ["lockstep_privacy.E001", "lockstep_privacy.W001"]
+            assert [one.id for one in checks.check_policies()] == [
+                "lockstep_privacy.E001",
+                "lockstep_privacy.W001",
+            ]
     finally:
         features.forget("site.search")
 
@@ -185,7 +201,12 @@ def test_a_policy_for_nobody_and_an_unknown_detector_are_told_by_the_checks() ->
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"policies": {"a": "redcat"}}, {"defaults": {"public": "off"}}, {"defaults": {"secret": "redact"}}, {"timeout_s": 0}],
+    [
+        {"policies": {"a": "redcat"}},
+        {"defaults": {"public": "off"}},
+        {"defaults": {"secret": "redact"}},
+        {"timeout_s": 0},
+    ],
 )
 def test_settings_that_cannot_hold_are_refused(feature: str, wrong: dict[str, Any]) -> None:
     with override_settings(LOCKSTEP={"privacy": wrong}):
@@ -255,7 +276,9 @@ def test_when_a_detector_fails_nothing_is_kept_and_the_log_says_so_without_conte
         assert secret not in caplog.text
 
 
-def test_after_a_failure_nothing_else_of_the_call_is_kept(feature: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_failure_nothing_else_of_the_call_is_kept(
+    feature: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with override_settings(LOCKSTEP={"privacy": {"detectors": BROKEN}}):
         monkeypatch.setattr(Broken, "mode", "fine")
         call = CallRedactor(feature)

@@ -154,7 +154,7 @@ class NoMetering:
 
 
 class Redaction(Protocol):
-    """Makes the copy of a content that may be kept: in logs, traces, payloads, exports. ``lockstep.privacy`` registers."""
+    """Makes the copy of a content that may be kept: in logs, traces, payloads, exports. ``privacy`` registers."""
 
     def redact(
         self, content: Any, *, feature: str | None = None, known: Mapping[str, Any] | None = None

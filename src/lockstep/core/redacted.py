@@ -71,7 +71,13 @@ class Redacted:
     ) -> None:
         if seal is not SEAL or type(text) is not str:
             raise NotRedacted
-        given = {"text": text, "is_json": is_json, "encrypted": encrypted, "policy": policy, "version": version}
+        given = {
+            "text": text,
+            "is_json": is_json,
+            "encrypted": encrypted,
+            "policy": policy,
+            "version": version,
+        }
         for name, value in given.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "counts", MappingProxyType(dict(sorted((counts or {}).items()))))
@@ -84,7 +90,9 @@ class Redacted:
             ValueError: it is encrypted.
         """
         if self.encrypted:
-            raise ValueError("The content is encrypted: lockstep.privacy.encryption.reveal(copy.text) opens it.")
+            raise ValueError(
+                "The content is encrypted: lockstep.privacy.encryption.reveal(copy.text) opens it."
+            )
         return json.loads(self.text) if self.is_json else self.text
 
     def __init_subclass__(cls) -> NoReturn:

@@ -28,7 +28,9 @@ def check_policies(**_: Any) -> list[CheckMessage]:
             found.append(
                 Caution(
                     f"A policy is set for {feature!r}, which nobody declares.",
-                    hint=nearest(feature, set(classes)) if classes else "Declare it in features.py of an app.",
+                    hint=nearest(feature, set(classes))
+                    if classes
+                    else "Declare it in features.py of an app.",
                     id="lockstep_privacy.W002",
                 )
             )

@@ -69,13 +69,22 @@ def identities(feature: str | None, objects: Mapping[str, Any] | None) -> Identi
         )
     if extra := sorted(given.keys() - roles.keys()):
         raise KnownError(f"{feature} declares nobody as {extra[0]!r}. Add it to known().", feature=feature)
-    terms = [term for role, fields in roles.items() for one in _each(given[role]) for term in _terms(role, fields, one)]
+    terms = [
+        term
+        for role, fields in roles.items()
+        for one in _each(given[role])
+        for term in _terms(role, fields, one)
+    ]
     return Identities(terms)
 
 
 def _terms(role: str, fields: Fields, one: Any) -> Iterator[Term]:
     """The values of one object; of a name also its words; pairs for values too short to stand alone."""
-    values = [(field, str(value).strip()) for field in fields if (value := _value(role, one, field)) not in (None, "")]
+    values = [
+        (field, str(value).strip())
+        for field in fields
+        if (value := _value(role, one, field)) not in (None, "")
+    ]
     for field, value in values:
         kind = f"{role}_{field}".upper().replace("__", "_")
         yield Term(value, kind)

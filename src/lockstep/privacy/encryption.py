@@ -19,7 +19,8 @@ def encrypt(text: str) -> str:
     Raises:
         EncryptionUnavailable: no key is set, one cannot be used, or the package is missing.
     """
-    return _fernet().encrypt(text.encode("utf-8", "surrogatepass")).decode()
+    token: bytes = _fernet().encrypt(text.encode("utf-8", "surrogatepass"))
+    return token.decode()
 
 
 def reveal(token: str) -> str:
@@ -31,9 +32,10 @@ def reveal(token: str) -> str:
     from cryptography.fernet import InvalidToken
 
     try:
-        return _fernet().decrypt(token.encode()).decode("utf-8", "surrogatepass")
+        text: bytes = _fernet().decrypt(token.encode())
     except InvalidToken:
         raise EncryptionUnavailable("None of the encryption keys opens this content.") from None
+    return text.decode("utf-8", "surrogatepass")
 
 
 def rotate(token: str) -> str:
@@ -41,9 +43,10 @@ def rotate(token: str) -> str:
     from cryptography.fernet import InvalidToken
 
     try:
-        return _fernet().rotate(token.encode()).decode()
+        new: bytes = _fernet().rotate(token.encode())
     except InvalidToken:
         raise EncryptionUnavailable("None of the encryption keys opens this content.") from None
+    return new.decode()
 
 
 def _fernet() -> MultiFernet:

@@ -26,6 +26,9 @@ class DetectorFailed(PrivacyError, RuntimeError):
     """A detector raised, took too long or returned spans that cannot be."""
 
     detector: str = ""
+    """Name of its class."""
+    why: str = ""
+    """What it did, without content."""
 
 
 class Unredactable(PrivacyError, TypeError):

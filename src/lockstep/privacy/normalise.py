@@ -2,7 +2,7 @@
 
 Each character for itself: compatibility forms (full-width digits, ligatures) by NFKC, digits of other scripts as
 ASCII, every dash as ``-``, every space as a blank; what takes no room (zero-width, soft hyphen, direction marks,
-variation selectors) goes. No character changes what another becomes, so a piece of a stream is normalised like the whole.
+variation selectors) goes. No character changes what another becomes, so pieces of a stream become what the whole does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ __all__ = ["Normalised", "normalise"]
 
 INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 """Take no room, although Unicode counts them as letters or marks."""
-QUOTES = {"\u2018": "'", "\u2019": "'", "\u201b": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"', "\u2212": "-"}
+QUOTES = {
+    "\u2018": "'",
+    "\u2019": "'",
+    "\u201b": "'",
+    "\u02bc": "'",
+    "\u201c": '"',
+    "\u201d": '"',
+    "\u2212": "-",
+}
 
 
 class _Spellings(dict[str, str]):

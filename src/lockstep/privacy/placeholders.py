@@ -17,8 +17,9 @@ SEPARATORS = re.compile(r"[\W_]+")
 class Placeholders:
     """Numbers the values of one call.
 
-    What already looks like a placeholder in a text stays as it is, and its number is not given to a value any more. When it
-    looks like one that was given before, it becomes ``[NHS_1?]``: a question mark says that the text brought it along.
+    What already looks like a placeholder in a text stays as it is, and its number is not given to a value any more.
+    When it looks like one that was given before, it becomes ``[NHS_1?]``: the question mark says that the
+    text brought it along.
     """
 
     def __init__(self) -> None:

@@ -100,9 +100,7 @@ class CallRedactor:
         """Pieces of ``text`` that have the form of a finding."""
         return self._scanner.forms(before, text) if self._scanner else []
 
-    def redacted_part(
-        self, before: str, text: str, cut: int, counts: Counter[str], *, whole: bool
-    ) -> str:
+    def redacted_part(self, before: str, text: str, cut: int, counts: Counter[str], *, whole: bool) -> str:
         """``text[:cut]`` redacted, seen between what stands before and behind it."""
         if whole and cut == len(text):
             return str(redact_structure(text, lambda texts: self.scanned(texts, counts)))
@@ -121,7 +119,7 @@ class CallRedactor:
         )
 
     def guarded(self, work: Callable[[], Redacted | None]) -> Redacted | None:
-        """Run it; whatever goes wrong, nothing is kept, the caller's work goes on, and the log says so without content."""
+        """Run it. Whatever goes wrong, nothing is kept, the caller goes on, and the log says so without content."""
         try:
             return work()
         except DetectorFailed as error:

@@ -111,12 +111,13 @@ def masked(text: str, spans: Sequence[Span]) -> str:
 
 def _touched(text: str, spans: Sequence[Span]) -> bool:
     return any(
-        BEHIND.match(text, span.end) or AHEAD.search(text[max(0, span.start - 2) : span.start]) for span in spans
+        BEHIND.match(text, span.end) or AHEAD.search(text[max(0, span.start - 2) : span.start])
+        for span in spans
     )
 
 
 def originals(whole: Normalised, spans: Sequence[Span], skipped: int) -> list[Span]:
-    """Spans of the normalised text as spans of the original, of which the first ``skipped`` characters are not shown."""
+    """Spans of the normalised text as spans of the original without its first ``skipped`` characters."""
     if not skipped and whole.origins is None:
         return list(spans)
     found = []

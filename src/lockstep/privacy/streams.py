@@ -21,7 +21,7 @@ MEMORY = 512
 """Characters of what was handed on that are remembered: they name what comes next."""
 STEP = 64
 """New characters before it is worth looking again."""
-BREAK = re.compile(r"[\s。、]")  # noqa: RUF001
+BREAK = re.compile(r"[\s。、]")
 """Between these no e-mail address, URL or key goes on."""
 
 

@@ -1,7 +1,7 @@
 """Structures as JSON has them: every string, number and key, also in JSON that is the text of a string.
 
-Walked twice in the same order: once to collect the texts, so that a detector sees all of a call at once, and once to put
-the redacted ones in their place.
+Walked twice in the same order: once to collect the texts, so that a detector sees all of a call at once, and once to
+put the redacted ones in their place.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ __all__ = ["redact_structure"]
 DEPTH = 64
 """Deeper structures are refused: nobody sends them by accident."""
 PLAIN = frozenset(
-    "answer args arguments body comment comments content data description detail details input kwargs message messages note "
-    "notes output parts prompt question remark remarks reply response result role text value".split()
-)
+    [
+        "answer", "args", "arguments", "body", "comment", "comments", "content", "data", "description", "detail",
+        "details", "input", "kwargs", "message", "messages", "note", "notes", "output", "parts", "prompt",
+        "question", "remark", "remarks", "reply", "response", "result", "role", "text", "value",
+    ]
+)  # fmt: skip
 """Keys that say nothing about their value."""
-VAGUE = frozenset("code digits id no num number ref reference value".split())
+VAGUE = frozenset(["code", "digits", "id", "no", "num", "number", "ref", "reference", "value"])
 """Keys that mean something together with the one above them: ``{"account": {"number": …}}``."""
 HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\W]+")
 
@@ -85,9 +88,7 @@ def walk(value: Any, before: str, replace: Replace, depth: int) -> Any:
     return walk(_as_plain(value), before, replace, depth + 1)
 
 
-def _items(
-    value: Mapping[Any, Any], before: str, replace: Replace, depth: int
-) -> Iterator[tuple[Any, Any]]:
+def _items(value: Mapping[Any, Any], before: str, replace: Replace, depth: int) -> Iterator[tuple[Any, Any]]:
     seen: set[str] = set()
     for key, item in value.items():
         name = key if isinstance(key, str) else json.dumps(key) if key is None else str(key)
@@ -134,4 +135,6 @@ def _as_plain(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
     if callable(dump) and not isinstance(value, type):
         return dump()
-    raise Unredactable(f"A {type(value).__name__} is no text and nothing that JSON has. Nothing of it is kept.")
+    raise Unredactable(
+        f"A {type(value).__name__} is no text and nothing that JSON has. Nothing of it is kept."
+    )

@@ -13,7 +13,7 @@ __all__ = ["anchors"]
 DIGIT = re.compile(r"\d")
 WORD = re.compile(r"[A-Za-z0-9]+")
 WORD_BEFORE = re.compile(r"[A-Za-z]{1,9}(?=[ \t\r\n.\-]{1,3}\Z)")
-MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec".split())
+MONTHS = frozenset(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
 GAPS, SIGNS = frozenset(" \t\r\n.-"), frozenset("+(")
 ROW = re.compile(r"\d(?:[ \t\r\n.\-()/]{0,3}\d){0,24}")
 NOT_DIGITS = re.compile(r"\D+")

@@ -11,7 +11,7 @@ __all__ = ["Detector"]
 
 
 class Detector(Protocol):
-    """Looks for one kind of finding. Built with OPTIONS as keyword arguments, once for the process; used by all threads."""
+    """Looks for one kind of finding. Built once, with OPTIONS as keyword arguments; threads share it."""
 
     version: str
     """Stands in every ``Redacted`` that it helped to make; changes with what is found."""

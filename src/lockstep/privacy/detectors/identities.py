@@ -1,7 +1,7 @@
 """Values that are known of the people a request is about: the names that no pattern can tell.
 
-A text is read word by word (a run of letters or of digits); a value matches when the same letters and digits follow each
-other, whatever their case, accents and separators. One look-up a word, so thousands of values cost no more than one.
+A text is read word by word (a run of letters or of digits); a value matches when the same letters and digits follow
+each other, whatever their case, accents and separators. One look-up a word: thousands of values cost no more than one.
 """
 
 from __future__ import annotations
@@ -24,12 +24,17 @@ FOLDED = str.maketrans(
     {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t"}
 )
 AMBIGUOUS = frozenset(
-    "april archer art august autumn baker bell best bill black brook brown bush carter case chance chase church cook cross "
-    "day dean dawn drew earl faith field ford frank gene grace grant gray green grey guy hall hill hope hunter iris ivy jack "
-    "jade joy june king knight lane little long love major mark mason may miles mill miller misty moss page pat park parker "
-    "pearl penny piper potter price ray rich rob robin rose ruby rusty sage short singer small smart star sue summer sunny "
-    "taylor turner violet walker ward west white will wood woods young".split()
-)
+    [
+        "april", "archer", "art", "august", "autumn", "baker", "bell", "best", "bill", "black", "brook", "brown",
+        "bush", "carter", "case", "chance", "chase", "church", "cook", "cross", "day", "dean", "dawn", "drew",
+        "earl", "faith", "field", "ford", "frank", "gene", "grace", "grant", "gray", "green", "grey", "guy", "hall",
+        "hill", "hope", "hunter", "iris", "ivy", "jack", "jade", "joy", "june", "king", "knight", "lane", "little",
+        "long", "love", "major", "mark", "mason", "may", "miles", "mill", "miller", "misty", "moss", "page", "pat",
+        "park", "parker", "pearl", "penny", "piper", "potter", "price", "ray", "rich", "rob", "robin", "rose",
+        "ruby", "rusty", "sage", "short", "singer", "small", "smart", "star", "sue", "summer", "sunny", "taylor",
+        "turner", "violet", "walker", "ward", "west", "white", "will", "wood", "woods", "young",
+    ]
+)  # fmt: skip
 """English words that are names too: found where they are written with a capital, or in full capitals."""
 
 
@@ -113,7 +118,7 @@ class Identities:
 
     @staticmethod
     def _fits(known: Known, row: str, breaks: set[int], written: str) -> bool:
-        """Whether it is written as one writes it: no word falls apart, unless into single characters or among digits."""
+        """Whether it is written as one writes it: no word falls apart, unless into characters or among digits."""
         if known.capital and not written[0].isupper():
             return False
         if breaks <= known.breaks or len(breaks) == len(row) - 1:
@@ -142,5 +147,10 @@ def name_parts(name: str) -> Iterator[str]:
             yield word
 
 
-PARTICLES = frozenset("mr mrs ms miss mx dr prof sir dame lord lady rev van von der den del dos das bin ibn saint the and".split())
+PARTICLES = frozenset(
+    [
+        "mr", "mrs", "ms", "miss", "mx", "dr", "prof", "sir", "dame", "lord", "lady", "rev", "van", "von", "der",
+        "den", "del", "dos", "das", "bin", "ibn", "saint", "the", "and",
+    ]
+)  # fmt: skip
 """Titles and particles of names."""

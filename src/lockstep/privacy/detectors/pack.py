@@ -57,7 +57,9 @@ class Pack:
         patterns = [pattern for pattern in PATTERNS if pattern.type in chosen]
         self._anywhere = [pattern for pattern in patterns if pattern.needs]
         self._beginning = {
-            kind: [_row(pattern, kind) for pattern in patterns if kind in pattern.begins and not pattern.needs]
+            kind: [
+                _row(pattern, kind) for pattern in patterns if kind in pattern.begins and not pattern.needs
+            ]
             for kind in "9AM+("
         }
 
@@ -117,9 +119,7 @@ def _judged(candidates: Sequence[Candidate], text: str, taken: Sequence[tuple[in
 def _distance(one: Candidate, text: str, opaque: Sequence[tuple[int, int]]) -> int | None:
     if not (one.pattern.label or one.pattern.unless):
         return UNLABELLED
-    return one.pattern.label_distance(
-        _before(text, one.start, opaque), text[one.end : one.end + CONTEXT]
-    )
+    return one.pattern.label_distance(_before(text, one.start, opaque), text[one.end : one.end + CONTEXT])
 
 
 def _before(text: str, end: int, opaque: Sequence[tuple[int, int]]) -> str:

@@ -8,8 +8,8 @@
         },
     }}}
 
-Nothing goes over the network: Presidio's e-mail recogniser, which would fetch the list of public suffixes, uses the copy
-that comes with its library, and a model that is not installed is an error instead of a download.
+Nothing goes over the network: Presidio's e-mail recogniser, which would fetch the list of public suffixes, uses the
+copy that comes with its library, and a model that is not installed is an error instead of a download.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class WithoutModel(NlpEngine):  # type: ignore[misc]
     def process_text(self, text: str, language: str) -> NlpArtifacts:
         words = self._words(text)
         return NlpArtifacts(
-            entities=[], tokens=words, tokens_indices=[word.idx for word in words], lemmas=[word.text for word in words],
-            nlp_engine=self, language=language, scores=[],
+            entities=[], tokens=words, tokens_indices=[word.idx for word in words],
+            lemmas=[word.text for word in words], nlp_engine=self, language=language, scores=[],
         )  # fmt: skip
 
     def process_batch(self, texts: Any, language: str, **_: Any) -> Any:
@@ -108,7 +108,9 @@ class Presidio:
         threshold: float = 0.4,
     ) -> None:
         if model and not spacy.util.is_package(model):
-            raise ValueError(f"The spaCy model {model!r} is not installed, and is not downloaded: install its package.")
+            raise ValueError(
+                f"The spaCy model {model!r} is not installed, and is not downloaded: install its package."
+            )
         self.entities = list(entities) if entities else None
         self.language, self.model, self.threshold = language, model, threshold
         self._engine: AnalyzerEngine | None = None

@@ -18,13 +18,14 @@ KEYS = (
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"
 )
 MARKS = (
-    "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "xapp-",
-    "akia", "asia", "aiza", "ya29.", "hf_", "npm_", "pypi-", "sg.", "dop_v1_", "shpat_", "shpca_", "shppa_", "shpss_", "whsec_",
-    "lsv2_", "sk", "eyj",
+    "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox",
+    "xapp-", "akia", "asia", "aiza", "ya29.", "hf_", "npm_", "pypi-", "sg.", "dop_v1_", "shpat_", "shpca_",
+    "shppa_", "shpss_",     "whsec_", "lsv2_", "sk", "eyj",
 )  # fmt: skip
 """One of these is in a text that has such a key, in small letters."""
 PEM = (
-    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----(?:\s{1,4}[A-Za-z0-9+/=]{1,4096})*+(?:\s{0,4}-----END [A-Z ]{0,20}PRIVATE KEY-----)?"
+    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----"
+    r"(?:\s{1,4}[A-Za-z0-9+/=]{1,4096})*+(?:\s{0,4}-----END [A-Z ]{0,20}PRIVATE KEY-----)?"
 )
 ASSIGNED = r"[A-Za-z0-9][A-Za-z0-9_.~+/-]{15,}={0,2}"
 LABEL = (
@@ -33,7 +34,18 @@ LABEL = (
 )
 
 
-WORDS = ("key", "token", "secret", "password", "passwd", "pwd", "credential", "bearer", "authorization", "passphrase")
+WORDS = (
+    "key",
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "pwd",
+    "credential",
+    "bearer",
+    "authorization",
+    "passphrase",
+)
 
 
 def is_secret(value: str) -> bool:
