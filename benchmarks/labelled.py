@@ -16,7 +16,7 @@ from benchmarks.exceptions import MalformedData
 
 #: type in the data -> type of the pack. With a checkable pattern: they make up the figures called structured.
 STRUCTURED = {
-    "EMAIL_ADDRESS": "EMAIL", "PHONE_NUMBER": "PHONE", "PH_MOBILE_NUMBER": "PHONE", "TR_PHONE_NUMBER": "PHONE",
+    "EMAIL_ADDRESS": "EMAIL", "PHONE_NUMBER": "PHONE",
     "CREDIT_CARD": "CARD", "IBAN_CODE": "IBAN", "UK_NHS": "NHS", "UK_NINO": "NINO", "UK_POSTCODE": "POSTCODE",
     "UK_SORT_CODE": "SORT_CODE", "BANK_ACCOUNT": "ACCOUNT", "UK_BANK_ACCOUNT": "ACCOUNT", "UK_UTR": "UTR",
     "UK_PASSPORT": "PASSPORT", "UK_DRIVING_LICENCE": "DRIVING_LICENCE", "UK_VEHICLE_REGISTRATION": "VEHICLE",
@@ -43,8 +43,8 @@ NOT_CLAIMED = frozenset(
         "ES_PASSPORT", "FI_PERSONAL_IDENTITY_CODE", "IN_AADHAAR", "IN_GSTIN", "IN_PAN", "IN_PASSPORT",
         "IN_VEHICLE_REGISTRATION", "IN_VOTER", "IT_DRIVER_LICENSE", "IT_FISCAL_CODE", "IT_IDENTITY_CARD",
         "IT_PASSPORT", "IT_VAT_CODE", "KR_BRN", "KR_DRIVER_LICENSE", "KR_FRN", "KR_PASSPORT", "KR_RRN",
-        "MAC_ADDRESS", "NG_NIN", "NG_VEHICLE_REGISTRATION", "PH_TIN", "PL_PESEL", "SE_ORGANISATIONSNUMMER",
-        "SE_PERSONNUMMER", "SG_NRIC_FIN", "SG_UEN", "TH_TNIN", "TR_LICENSE_PLATE", "TR_NATIONAL_ID",
+        "MAC_ADDRESS", "NG_NIN", "NG_VEHICLE_REGISTRATION", "PH_MOBILE_NUMBER", "PH_TIN", "PL_PESEL", "SE_ORGANISATIONSNUMMER",
+        "SE_PERSONNUMMER", "SG_NRIC_FIN", "SG_UEN", "TH_TNIN", "TR_LICENSE_PLATE", "TR_NATIONAL_ID", "TR_PHONE_NUMBER",
         "US_BANK_NUMBER", "US_ITIN", "US_MBI", "US_NPI", "US_PASSPORT", "ZA_ID_NUMBER",
     ]
 )  # fmt: skip
@@ -160,10 +160,10 @@ def _score_one(text: Text, found: Sequence[Any], tallies: dict[str, Tally]) -> N
     for one in found:
         kind = "URL" if one.type == "URL_LOGIN" and "URL_LOGIN" not in tallies else one.type
         if text.asked is None or kind in text.asked:
-            tally = tallies.setdefault(kind, Tally())
             touched = [label for label in text.labels if _touch(one, label)]
             if any(kind in ALLOWED.get(label.type, ()) for label in touched):
                 continue  # rightly found, but nobody says how many there are
+            tally = tallies.setdefault(kind, Tally())
             tally.findings += 1
             tally.right += any(same(one.type, STRUCTURED.get(label.type, "")) for label in touched)
 

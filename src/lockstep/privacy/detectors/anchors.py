@@ -22,10 +22,13 @@ SHORT = 5
 BEFORE = 12
 
 
-def anchors(text: str) -> Iterator[tuple[str, int, int]]:
-    """(kind, position, size), the kinds being those of ``Pattern.begins``. Linear: each word is looked at once.
+Anchor = tuple[str, int, int, int]
 
-    The size is the number of digits in the row that begins there; for A and M, of letters before the first digit.
+
+def anchors(text: str) -> Iterator[Anchor]:
+    """(kind, position, size, end), the kinds being those of ``Pattern.begins``. Linear: each word is looked at once.
+
+    The end is that of the row of digits. The size is the number of digits in the row that begins there; for A and M, of letters before the first digit.
     """
     end = 0
     while found := DIGIT.search(text, end):
@@ -33,21 +36,22 @@ def anchors(text: str) -> Iterator[tuple[str, int, int]]:
         while start > end and text[start - 1].isascii() and text[start - 1].isalnum():
             start -= 1
         row = ROW.match(text, found.start())
-        digits = len(NOT_DIGITS.sub("", row[0])) if row else 0
-        yield from _before(text, start, end, digits)
+        assert row
+        digits, last = len(NOT_DIGITS.sub("", row[0])), row.end()
+        yield from _before(text, start, end, digits, last)
         if start == found.start():
-            yield "9", start, digits
+            yield "9", start, digits, last
         else:
-            yield "A", start, found.start() - start
+            yield "A", start, found.start() - start, last
         end = WORD.match(text, start).end()  # type: ignore[union-attr]
 
 
-def _before(text: str, start: int, end: int, digits: int) -> Iterator[tuple[str, int, int]]:
+def _before(text: str, start: int, end: int, digits: int, row: int) -> Iterator[Anchor]:
     last = text[start - 1 : start]
     if last in SIGNS and start > end:
-        yield last, start - 1, digits
+        yield last, start - 1, digits, row
         if last == "(" and text[start - 2 : start - 1] == "+" and start - 1 > end:
-            yield "+", start - 2, digits
+            yield "+", start - 2, digits, row
     elif last in GAPS:
         near = text[max(end, start - BEFORE) : start]
         word = WORD_BEFORE.search(near)
@@ -55,6 +59,6 @@ def _before(text: str, start: int, end: int, digits: int) -> Iterator[tuple[str,
         if word is None or (position and text[position - 1].isalnum()):
             return
         if len(word[0]) <= SHORT:
-            yield "A", position, len(word[0])
+            yield "A", position, len(word[0]), row
         if word[0][:3].lower() in MONTHS:
-            yield "M", position, len(word[0])
+            yield "M", position, len(word[0]), row

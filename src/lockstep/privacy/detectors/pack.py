@@ -80,7 +80,10 @@ class Pack:
                 for start, end in pattern.anywhere(text):
                     yield Candidate(start, end, pattern)
         named: dict[tuple[str, ...], bool] = {(): True}
-        for kind, start, size in anchors(text):
+        covered = 0
+        for kind, start, size, row in anchors(text):
+            if kind == "9" and row <= covered:
+                continue  # inside a value that needs no label
             for least, most, stems, match, pattern in self._beginning[kind]:
                 if not least <= size <= most:
                     continue
@@ -89,6 +92,8 @@ class Pack:
                 if named[stems] and (found := match(text, start)):
                     for end in pattern.ends(found):
                         yield Candidate(start, end, pattern)
+                        if not pattern.labels:
+                            covered = max(covered, end)
 
 
 def _row(pattern: Pattern, kind: str) -> Row:
@@ -119,7 +124,9 @@ def _judged(candidates: Sequence[Candidate], text: str, taken: Sequence[tuple[in
 def _distance(one: Candidate, text: str, opaque: Sequence[tuple[int, int]]) -> int | None:
     if not (one.pattern.label or one.pattern.unless):
         return UNLABELLED
-    return one.pattern.label_distance(_before(text, one.start, opaque), text[one.end : one.end + CONTEXT])
+    return one.pattern.label_distance(
+        _before(text, one.start, opaque).lower(), text[one.end : one.end + CONTEXT].lower()
+    )
 
 
 def _before(text: str, end: int, opaque: Sequence[tuple[int, int]]) -> str:

@@ -75,11 +75,11 @@ class Pattern:
         compiled = re.compile(f"{before}(?:{self.form}){after}", self.flags)
         object.__setattr__(self, "regex", compiled)
         for name, words, form in (
-            ("labels", self.label, r"(?<![A-Za-z])(?:{})(?![A-Za-z])"),
+            ("labels", self.label, r"(?<![a-z])(?:{})(?![a-z])"),
             ("labels_after", self.label_after, r"[\s\-–,(:]{{0,3}}(?:{})\b"),
             ("others", self.unless, r"\b(?:{})[\s:=#.]{{0,3}}$"),
         ):
-            value = re.compile(form.format(words), re.I) if words else None
+            value = re.compile(form.format(words)) if words else None
             object.__setattr__(self, name, value)
 
     def anywhere(self, text: str) -> Iterator[tuple[int, int]]:
@@ -111,7 +111,7 @@ class Pattern:
         """Characters to the nearest label; None when one is needed and none is near.
 
         Args:
-            before, after: what surrounds the value, at least ``near`` characters where there are as many.
+            before, after: what surrounds the value, in small letters, at least ``near`` characters where there are as many.
         """
         if self.others and self.others.search(before):
             return None
