@@ -28,7 +28,7 @@ HOSTILE = {
     "digits": "1", "digits_apart": "1 ", "letters_and_digits": "a1", "at_signs": "a.a@a.", "quotes": "a'",
     "schemes": "http://", "logins": "a://a:", "keys": "sk-",
     "plus": "+1(", "brackets": "(0", "hex": "0a:", "labels": "phone 12 ",
-    "zero_width": "1\u200b",
+    "zero_width": "1\u200b", "chained": "+4930901820",
 }  # fmt: skip
 SHORTEST = 8_000
 
@@ -137,10 +137,10 @@ def linear(piece: str) -> dict[str, float]:
     def seconds(times: int) -> float:
         text = piece * (times * SHORTEST // len(piece))
         best = float("inf")
-        for _ in range(3):
-            started = time.perf_counter()
+        for _ in range(5):
+            started = time.thread_time()  # what this thread worked, not what others had of the processor
             redact(FEATURE, text)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.thread_time() - started)
         return best
 
     once, twice, four = (seconds(times) for times in (1, 2, 4))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import pytest
 
 from lockstep.privacy.detectors.pack import Pack
-from lockstep.privacy.normalise import normalise
+from lockstep.privacy.scanning import Scanner
 
 HOSTILE = {
     "letters": "a", "digits": "1", "digits apart": "1 ", "dashes": "1-", "letters and digits": "a1", "hex": "0a:",
@@ -20,17 +21,18 @@ HOSTILE = {
 
     "pem": "-----BEGIN PRIVATE KEY-----\na ",
     "zero width": "1\u200b", "wide": "１", "capitals": "AB12 ", "spaces": " ", "lines": "\n1",
+    "chained": "+4930901820", "glued": "a@b.co1", "taken": "943 476 5919[NHS_1]",
 }  # fmt: skip
 LENGTH = 6_000
 
 
 def seconds(text: str) -> float:
-    pack = Pack()
+    scanner = Scanner([Pack()], timeout_s=60)
     times = []
     for _ in range(3):
-        started = time.perf_counter()
-        pack.find(normalise(text).text)
-        times.append(time.perf_counter() - started)
+        started = time.thread_time()
+        scanner.redact([("", text)], Counter())
+        times.append(time.thread_time() - started)
     return min(times)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from lockstep.privacy.detectors.base import Detector
@@ -19,6 +19,9 @@ __all__ = ["Scanner"]
 
 BEHIND, AHEAD = re.compile(r"[\w+(]|[.,]\d"), re.compile(r"(?:[\w+]|\d[.,])\Z")
 """What touches a finding so that it may change what it is without it."""
+ROUNDS = 6
+"""So often a text is looked at again at most; then what still touches a finding goes with it."""
+RUN = re.compile(r"\S*")
 
 
 @dataclass
@@ -55,12 +58,14 @@ class Scanner:
         neighbour may have become recognisable."""
         found = ask(self.detectors, texts, self.timeout_s)
         again = [n for n, (text, spans) in enumerate(zip(texts, found, strict=True)) if _touched(text, spans)]
-        while again:
+        for left in reversed(range(ROUNDS)):
             more = ask(self.detectors, [masked(texts[n], found[n]) for n in again], self.timeout_s)
-            grown = [(n, united([*found[n], *spans])) for n, spans in zip(again, more, strict=True) if spans]
-            again = [n for n, spans in grown if len(spans) > len(found[n])]
+            grown = [(n, spans) for n, spans in zip(again, more, strict=True) if spans]
             for n, spans in grown:
-                found[n] = spans
+                found[n] = united([*found[n], *(spans if left else _stretched(texts[n], spans))])
+            again = [n for n, _ in grown]
+            if not again:
+                break
         return found
 
     @property
@@ -107,6 +112,16 @@ def masked(text: str, spans: Sequence[Span]) -> str:
         pieces += [text[end : span.start], MASK * (span.end - span.start)]
         end = span.end
     return "".join([*pieces, text[end:]])
+
+
+def _stretched(text: str, spans: Sequence[Span]) -> list[Span]:
+    """Each span as far as the text goes on without a blank."""
+    found, end = [], 0
+    for span in spans:
+        if span.end > end:  # otherwise the one before took it along
+            end = RUN.match(text, span.end).end()  # type: ignore[union-attr]
+            found.append(replace(span, end=end))
+    return found
 
 
 def _touched(text: str, spans: Sequence[Span]) -> bool:

@@ -28,7 +28,8 @@ Anchor = tuple[str, int, int, int]
 def anchors(text: str) -> Iterator[Anchor]:
     """(kind, position, size, end), the kinds being those of ``Pattern.begins``. Linear: each word is looked at once.
 
-    The end is that of the row of digits. The size is the number of digits in the row that begins there; for A and M, of letters before the first digit.
+    The end is that of the row of digits. The size is the number of digits in the row that begins
+    there; for A and M, of letters before the first digit.
     """
     end = 0
     while found := DIGIT.search(text, end):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from lockstep.privacy.detectors.anchors import anchors
-from lockstep.privacy.patterns import PATTERNS, VERSION, Pattern
+from lockstep.privacy.patterns import PAIR, PATTERNS, VERSION, Pattern
 from lockstep.privacy.patterns.pattern import OPAQUE, UNLABELLED
 from lockstep.privacy.placeholders import TAKEN
 from lockstep.privacy.spans import Span, united
@@ -71,7 +71,8 @@ class Pack:
 
     def forms(self, text: str) -> list[tuple[int, int]]:
         """Everything that has the form of a finding, whether or not a label is near."""
-        return [(one.start, one.end) for one in self._candidates(text)]
+        forms = [(one.start, one.end) for one in self._candidates(text)]
+        return forms + [found.span() for found in PAIR.finditer(text)]
 
     def _candidates(self, text: str) -> Iterator[Candidate]:
         lowered = text.lower()

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from lockstep.privacy.patterns.pattern import Pattern
-from lockstep.privacy.patterns.table import PATTERNS, VERSION
+from lockstep.privacy.patterns.table import PAIR, PATTERNS, VERSION
 
-__all__ = ["PATTERNS", "VERSION", "Pattern"]
+__all__ = ["PAIR", "PATTERNS", "VERSION", "Pattern"]

@@ -111,7 +111,7 @@ class Pattern:
         """Characters to the nearest label; None when one is needed and none is near.
 
         Args:
-            before, after: what surrounds the value, in small letters, at least ``near`` characters where there are as many.
+            before, after: what surrounds the value, in small letters; ``near`` characters where there are as many.
         """
         if self.others and self.others.search(before):
             return None

@@ -8,7 +8,7 @@ from lockstep.privacy.patterns import dates, documents, iban, network, numbers, 
 from lockstep.privacy.patterns.checksums import utr
 from lockstep.privacy.patterns.pattern import AFTER, BEFORE, Pattern
 
-__all__ = ["PATTERNS", "VERSION"]
+__all__ = ["PAIR", "PATTERNS", "VERSION"]
 
 VERSION = "uk-1"
 """Changes with every change of what is found."""
@@ -21,12 +21,14 @@ EXTENSION = r"(?: ?(?:x|ext\.?|extension) ?\d{1,6})?"
 #: no part of an amount or a decimal: not after a currency sign or a point, not before a point and a digit
 NUMBER = (r"(?<![A-Za-z0-9£$€])(?<!\d[.,])", r"(?![A-Za-z0-9]|[.,]\d)")
 PLUS = (r"(?<![A-Za-z0-9+])", AFTER)
-RUN = r"\d(?:[ \t\r\n-]{0,3}\d)"
+RUN = r"\d(?:[ \t\r\n.-]{0,3}\d)"
 LOCAL = re.compile(r"[\w!#$%&*+.~^{|}-][\w!#$%&*+.'~^{|}-]*\Z")
 """What may stand before the @; a slash, an equals sign or an opening quote is where a list or a query begins."""
 
-BANK = r"sort[ -]?codes?|s/c"
+BANK = r"sort(?:[ -]?codes?)?|s/c"
 ACCOUNT = r"account|acct|acc|a/c|acc?ount no|ac no"
+PAIR = re.compile(r"\d\d-\d\d-\d\d[ ,/;]{1,3}\d{8}")
+"""Two values that are told by each other: no stream is cut between them."""
 PHONE = r"(?:tele)?phone|tel|mobile|mob|cell(?:phone)?|fax|landline|whatsapp|hotline|helpline|voicemail|dial|handy"
 #: verbs count only when nothing but such words stands between them and the number
 REACH = (
@@ -107,7 +109,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "CARD",
-        r"\d{13,19}|\d{4}(?:[ \t\r\n-]{1,3}\d{4}){3}(?:[ -]\d{1,3})?|\d{4}[ -]\d{6}[ -]\d{4,5}|\d(?: \d){12,18}",
+        r"\d{13,19}|\d{4}(?:[ \t\r\n.-]{1,3}\d{4}){3}(?:[ -]\d{1,3})?|\d{4}[ -]\d{6}[ -]\d{4,5}|\d(?: \d){12,18}",
         check=numbers.is_card,
         sure=True,
         least=13,
@@ -153,8 +155,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "NINO",
-        rf"[A-Za-z]{{2}}{S}\d\d{S}\d\d{S}\d\d",
-        check=documents.is_nino,
+        rf"[A-Za-z]{{2}}{S}\d\d{S}\d\d{S}\d\d(?:{S}[A-Za-z])?",
         letters=(2, 2),
         begins="A",
         stems=("nino", "ni n", "nat"),
@@ -162,7 +163,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "POSTCODE",
-        r"[A-Za-z]{1,2}\d[A-Za-z\d]?\s{1,2}\d[ABD-HJLNP-UW-Zabd-hjlnp-uw-z]{2}|"
+        r"[A-Za-z]{1,2}\d[A-Za-z\d]?\s{1,2}(?!\d(?:st|nd|rd|th)\b)\d[ABD-HJLNP-UW-Zabd-hjlnp-uw-z]{2}|"
         r"[A-Z]{1,2}\d[A-Z\d]?\d[ABD-HJLNP-UW-Z]{2}|[Gg][Ii][Rr] ?0[Aa]{2}",
         check=documents.is_postcode,
         letters=(1, 3),
@@ -170,7 +171,7 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     Pattern(
         "POSTCODE",
-        r"[A-Za-z]{1,2}\d[A-Za-z\d]?\d[ABD-HJLNP-UW-Zabd-hjlnp-uw-z]{2}",
+        r"[A-Za-z]{1,2}\d[A-Za-z\d]?\s{0,2}\d[ABD-HJLNP-UW-Zabd-hjlnp-uw-z]{2}",
         check=documents.is_postcode,
         letters=(1, 2),
         begins="A",
@@ -197,7 +198,11 @@ PATTERNS: tuple[Pattern, ...] = (
         stems=("acc", "a/c", "ac no"),
         border=NUMBER,
     ),
-    Pattern("ACCOUNT", r"(?<=\d\d-\d\d-\d\d[ ,/;])\d{8}", least=8),
+    Pattern(
+        "ACCOUNT",
+        r"(?:(?<=\d\d-\d\d-\d\d[ ,/;])|(?<=\d\d-\d\d-\d\d[,;/] )|(?<=\d\d-\d\d-\d\d / ))\d{8}",
+        least=8,
+    ),
     Pattern(
         "UTR",
         r"\d(?:[ \t-]?\d){9}[Kk]?",
