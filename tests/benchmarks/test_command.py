@@ -38,6 +38,7 @@ def test_without_a_name_the_benchmarks_are_listed() -> None:
         "freshness",
         "retention",
         "door",
+        "redaction",
     ]
 
 

@@ -1,12 +1,40 @@
+"""A feature with known people, rows that expire in a database whose commits are real, and what every test asks."""
+
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from lockstep.core import features
+from lockstep.privacy import declared
+from lockstep.privacy.redaction import redact
 from tests.privacy.rows import TABLE, partitions
+
+FEATURE = "surgery.answer"
+
+
+@pytest.fixture
+def feature() -> Iterator[str]:
+    """Declared for internal data, so that its content is redacted and kept."""
+    features.declare(FEATURE, owner="ann@example.org")
+    yield FEATURE
+    features.forget(FEATURE)
+    declared.forget(FEATURE)
+
+
+@pytest.fixture
+def kept(feature: str) -> Callable[..., str]:
+    """The text that may be kept of a content."""
+
+    def kept(content: Any, **how: Any) -> str:
+        copy = redact(feature, content, **how)
+        assert copy is not None
+        return copy.text
+
+    return kept
 
 
 @pytest.fixture

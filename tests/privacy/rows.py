@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection
 
+from lockstep.core.redacted import SEAL, Redacted
 from lockstep.privacy import payloads
 
-__all__ = ["TABLE", "Text", "day_of", "kept", "partitions", "put"]
+__all__ = ["TABLE", "day_of", "kept", "partitions", "put", "redacted"]
 
 TABLE = "lockstep_privacy_payload"
 
 
-@dataclass(frozen=True)
-class Text:
-    """A redacted copy, as a redactor makes one."""
-
-    text: str
-    encrypted: bool = False
-    counts: dict[str, int] = field(default_factory=lambda: {"NHS": 1})
-    policy: str = "redact"
-    version: str = "pack 1"
+def redacted(text: str) -> Redacted:
+    """As a redactor makes it."""
+    return Redacted(text, seal=SEAL, counts={"NHS": 1}, version="pack 1")
 
 
 def kept(lifetime: timedelta | None = None, **more: Any) -> str:
     """A payload written as the application writes it. Returns its call."""
     call = str(uuid.uuid4())
-    payloads.keep(call, Text("my number is [NHS_1]"), Text("noted"), lifetime=lifetime, **more)
+    payloads.keep(call, redacted("my number is [NHS_1]"), redacted("noted"), lifetime=lifetime, **more)
     return call
 
 

@@ -42,7 +42,7 @@ def shop(db: None, tmp_path: Path) -> Iterator[Project]:
         project.manage("makemigrations", "-v0")
         file = project.folder / "shop" / "migrations" / "0001_initial.py"
         text = file.read_text().replace(
-            "dependencies = [", 'dependencies = [("lockstep_core", "0004_retention"),'
+            "dependencies = [", 'dependencies = [("lockstep_core", "0005_retention"),'
         )
         text = text.replace(
             "\nclass Migration",

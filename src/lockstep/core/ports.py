@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from lockstep.core.exceptions import PortError
+from lockstep.core.redacted import Redacted
 
 __all__ = [
     "Job",
@@ -171,14 +172,27 @@ class NoMetering:
 
 
 class Redaction(Protocol):
-    """Makes the copy of a text that may leave for logs, traces and exporters."""
+    """Makes the copy of a content that may be kept: in logs, traces, payloads, exports. ``privacy`` registers."""
 
-    def redact(self, text: str, *, feature: str | None = None) -> str: ...
+    def redact(
+        self, content: Any, *, feature: str | None = None, known: Mapping[str, Any] | None = None
+    ) -> Redacted | None:
+        """The copy, or None: nothing of the content may be kept. Never raises.
+
+        Args:
+            content: a text, or a structure as JSON has them, messages included.
+            feature: whose policy holds; None takes the context's.
+            known: role -> object that the request is about: ``{"patient": patient}``.
+        """
 
 
 class NoRedaction:
-    def redact(self, text: str, *, feature: str | None = None) -> str:
-        return text
+    """Nobody redacts, so nothing is kept."""
+
+    def redact(
+        self, content: Any, *, feature: str | None = None, known: Mapping[str, Any] | None = None
+    ) -> Redacted | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

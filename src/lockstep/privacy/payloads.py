@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
 from uuid import UUID
 
 from django.db import connections, router
 
 from lockstep.core import ports
+from lockstep.core.redacted import Redacted, demand
 
-__all__ = ["KEEP", "MOST", "Copy", "keep", "register"]
+__all__ = ["KEEP", "MOST", "keep", "register"]
 
 KEEP = timedelta(days=30)
 """Usual lifetime of a payload."""
@@ -21,16 +20,6 @@ MOST = timedelta(days=90)
 """Longest lifetime that the database accepts."""
 
 MODEL = "lockstep_privacy.Payload"
-
-
-class Copy(Protocol):
-    """What a redactor makes of a request or an answer, and nothing else does."""
-
-    text: str
-    encrypted: bool
-    counts: Mapping[str, int]
-    policy: str
-    version: str
 
 
 def register() -> None:
@@ -43,8 +32,8 @@ def register() -> None:
 
 def keep(
     call: UUID | str,
-    request: Copy | None = None,
-    response: Copy | None = None,
+    request: Redacted | None = None,
+    response: Redacted | None = None,
     *,
     feature: str = "",
     subject: str = "",
@@ -62,15 +51,12 @@ def keep(
     Returns: when it expires; None when neither was given, or something is kept of the call already.
 
     Raises:
-        TypeError: a plain text; only a redacted copy can be kept.
+        NotRedacted: a plain text; only a redacted copy can be kept.
         django.db.Error: the database refuses, for one because ``lifetime`` is longer than it accepts.
     """
     from lockstep.privacy.models import Payload
 
-    copies = [copy for copy in (request, response) if copy is not None]
-    for copy in copies:
-        if not hasattr(copy, "policy"):
-            raise TypeError(f"Only a redacted copy can be kept, no {type(copy).__name__}.")
+    copies = [demand(copy) for copy in (request, response) if copy is not None]
     if not copies:
         return None
     counts: Counter[str] = Counter()

@@ -20,7 +20,7 @@ class RetentionError(LockstepError, RuntimeError):
 class Expiring(Operation):
     """Partition a new table by the day of its expiry, and let nobody read what has expired.
 
-    Stands right after the ``CreateModel``, and the migration depends on ``("lockstep_core", "0004_retention")``.
+    Stands right after the ``CreateModel``, and the migration depends on ``("lockstep_core", "0005_retention")``.
     Django goes on seeing the model's primary key; in the database the key is that and the time of expiry. So the model
     needs a key that is unique by itself (a UUID, no counter), and nothing can have a foreign key to it
     (``db_constraint=False``). Rows are written after ``lockstep_core_partition_v1(table, expires_at)``, which makes the

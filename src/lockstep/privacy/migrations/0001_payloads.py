@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
 
     initial = True
 
-    dependencies = [("lockstep_core", "0004_retention")]
+    dependencies = [("lockstep_core", "0005_retention")]
 
     operations = [
         migrations.CreateModel(

@@ -1,0 +1,43 @@
+"""What privacy raises. No text of an error repeats content."""
+
+from __future__ import annotations
+
+from lockstep.core.exceptions import LockstepError
+
+__all__ = [
+    "DetectorFailed",
+    "DetectorMisconfigured",
+    "EncryptionUnavailable",
+    "KnownError",
+    "PrivacyError",
+    "Unredactable",
+]
+
+
+class PrivacyError(LockstepError):
+    """Something cannot be redacted, so nothing of it is kept."""
+
+
+class DetectorMisconfigured(PrivacyError, ValueError):
+    """A detector of the settings cannot be made."""
+
+
+class DetectorFailed(PrivacyError, RuntimeError):
+    """A detector raised, took too long or returned spans that cannot be."""
+
+    detector: str = ""
+    """Name of its class."""
+    why: str = ""
+    """What it did, without content."""
+
+
+class Unredactable(PrivacyError, TypeError):
+    """The content is no text and no structure as JSON has them. Nothing of it is kept."""
+
+
+class KnownError(PrivacyError, ValueError):
+    """The objects that a request is about are not those that known() declares for the feature."""
+
+
+class EncryptionUnavailable(PrivacyError, RuntimeError):
+    """The policy redact_encrypt needs a key: LOCKSTEP["privacy"]["encryption_keys"], and django-lockstep[privacy]."""
