@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
@@ -135,6 +137,29 @@ def test_a_copy_of_the_connection_takes_no_part(support: Feature) -> None:
     with fake_models(Colour(name="blue")):  # LangChain asks for it in a thread of its own
         assert support.invoke("Which colour?", schema=Colour).parsed == Colour(name="blue")
     assert_calls(1, outcome="ok")
+
+
+def test_a_connection_of_an_event_loop_in_between_changes_nothing(support: Feature) -> None:
+    async def meanwhile() -> None:
+        link = connections["default"]  # another one than outside of the loop
+        with unsafe_async():
+            link.ensure_connection()
+            link.close()
+
+    asyncio.run(meanwhile())
+    with fake_models("Yes."), ThreadPoolExecutor(1) as pool:
+        pool.submit(support.invoke, "Is it?").result()
+    assert_calls(1, outcome="ok")
+
+
+@contextmanager
+def unsafe_async() -> Iterator[None]:
+    """As browser tests have it, whose driver keeps a loop in the main thread."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    try:
+        yield
+    finally:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 def test_a_thread_that_has_used_the_database_takes_part_in_the_test(support: Feature) -> None:

@@ -10,7 +10,7 @@ import atexit
 import os
 import threading
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 import psycopg
 from django.db import Error, connections, transaction
@@ -31,7 +31,7 @@ WAIT_S = 10.0
 LOST = (psycopg.errors.DuplicatePreparedStatement, psycopg.errors.InvalidSqlStatementName)
 """What PostgreSQL says of a prepared statement that another client's connection has, or ours had."""
 
-_main_threads: WeakValueDictionary[str, Any] = WeakValueDictionary()
+_main_threads: WeakSet[Any] = WeakSet()
 _pools: dict[tuple[int, str], ConnectionPool] = {}
 _lock = threading.Lock()
 
@@ -113,8 +113,8 @@ def _in_savepoint(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[
     and else leaves no connection behind: it would be in the way of the test database's end."""
     connection = connections[alias]
     if threading.current_thread() is not threading.main_thread() and not connection.in_atomic_block:
-        main = _main_threads.get(alias)
-        if main is not None and main.in_atomic_block:
+        main = next((one for one in _main_threads if one.alias == alias and one.in_atomic_block), None)
+        if main is not None:
             with _lock:
                 return _fetched(main.connection.execute(statement, params).fetchone())
         known = connection.connection is not None
@@ -131,11 +131,11 @@ def _in_savepoint(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[
 
 
 def _remember(*, connection: Any, **_: Any) -> None:
-    """The main thread's connection, and none of its copies."""
+    """A connection of the main thread, and none of its copies. It has another one while an event loop runs in it."""
     if threading.current_thread() is threading.main_thread() and any(
         connection is own for own in connections.all(initialized_only=True)
     ):
-        _main_threads[connection.alias] = connection
+        _main_threads.add(connection)
 
 
 connection_created.connect(_remember, dispatch_uid="lockstep_llm.connection")
