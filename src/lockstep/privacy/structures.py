@@ -47,6 +47,8 @@ def redact_structure(content: Any, redact: Callable[[list[tuple[str, str]]], lis
     Raises:
         Unredactable: there is something in it that JSON does not have, or it is too deep.
     """
+    if type(content) is str and not looks_like_json(content):
+        return redact([("", content)])[0]
     texts: list[tuple[str, str]] = []
 
     def collect(before: str, text: str) -> str:
@@ -108,7 +110,7 @@ def words_of(key: str) -> str:
 
 
 def _string(text: str, before: str, replace: Replace, depth: int) -> str:
-    if text[:1] in ("{", "[") or text[:64].lstrip()[:1] in ("{", "["):
+    if looks_like_json(text):
         try:
             inner = json.loads(text)
         except (ValueError, RecursionError):
@@ -117,6 +119,10 @@ def _string(text: str, before: str, replace: Replace, depth: int) -> str:
             kept = walk(inner, before, replace, depth + 1)
             return text if kept == inner else json.dumps(kept, ensure_ascii=False)
     return replace(before, text)
+
+
+def looks_like_json(text: str) -> bool:
+    return text[:64].lstrip()[:1] in ("{", "[")
 
 
 def _number(value: float | Decimal, before: str, replace: Replace) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from operator import mul
+
 __all__ = ["luhn", "mod_97", "nhs", "utr"]
 
+NHS_WEIGHTS = range(10, 1, -1)
 UTR_WEIGHTS = (6, 7, 8, 9, 10, 5, 4, 3, 2)
 UTR_DIGITS = "21987654321"
 DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
@@ -24,7 +27,7 @@ def mod_97(iban: str) -> bool:
 
 def nhs(digits: str) -> bool:
     """NHS number and CHI number: weights 10 to 2, modulus 11; a check digit of 10 is never issued."""
-    total = sum(weight * int(digit) for weight, digit in zip(range(10, 1, -1), digits[:9], strict=True))
+    total = sum(map(mul, NHS_WEIGHTS, map(int, digits)))
     return (11 - total % 11) % 11 == int(digits[9]) and len(set(digits)) > 1
 
 

@@ -14,13 +14,13 @@ KEYS = (
     r"xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{30,}|"
     r"ya29\.[A-Za-z0-9_-]{20,}|hf_[A-Za-z0-9]{20,}|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{20,}|"
     r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|dop_v1_[a-f0-9]{32,}|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{20,}|"
-    r"whsec_[A-Za-z0-9]{20,}|lsv2_[a-z]{2}_[A-Za-z0-9_]{20,}|SK[a-f0-9]{32}|"
+    r"whsec_[A-Za-z0-9]{20,}|lsv2_[a-z]{2}_[A-Za-z0-9_]{20,}|"
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"
 )
 MARKS = (
     "sk-", "sk_", "pk-", "pk_", "rk-", "rk_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox",
     "xapp-", "akia", "asia", "aiza", "ya29.", "hf_", "npm_", "pypi-", "sg.", "dop_v1_", "shpat_", "shpca_",
-    "shppa_", "shpss_",     "whsec_", "lsv2_", "sk", "eyj",
+    "shppa_", "shpss_", "whsec_", "lsv2_", "eyj",
 )  # fmt: skip
 """One of these is in a text that has such a key, in small letters."""
 PEM = (
