@@ -78,6 +78,8 @@ class SinkRefused(SinkError, ValueError):
 
 class SignatureError(NotifyError, ValueError):
     """The request was not signed with this secret, was changed on its way, or is too old. Do not act on it."""
+
+
 class NotRedacted(LockstepError, TypeError):
     """Only a redactor's copy may be kept here. Pass what ports.redaction.get().redact(content) returns."""
 

@@ -141,4 +141,6 @@ class JobState(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
 from lockstep.core.retention.models import ExpiringTable, LegalHold, Purge  # noqa: E402, F401

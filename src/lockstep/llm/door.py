@@ -100,13 +100,8 @@ class Attempts:
         return self._begin()
 
     def _fall_back(self) -> bool:
-        from lockstep.llm.providers import route
-
-        feature = self.route.feature
-        if feature is None or not feature.fallback_model:
-            return False
-        there = route(feature.fallback_model, feature)
-        if there == self.route:
+        there = self.route.instead
+        if there is None:
             return False
         self._lead(there)
         self.prompt["pinned"] = True

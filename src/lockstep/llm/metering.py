@@ -73,8 +73,8 @@ class Metered(BaseChatModel):
     """Mixin over a chat model: every request is a row."""
 
     _route: Route = PrivateAttr()
-    _parameters: dict[str, Any] = PrivateAttr(default_factory=dict)
-    """What it was made with, for another that stands in."""
+    _made_for: Callable[[Route], Metered] = PrivateAttr()
+    """Makes the same for another route."""
     _siblings: WeakKeyDictionary[Any, Any] = PrivateAttr(default_factory=WeakKeyDictionary)
 
     def _generate(
@@ -207,9 +207,7 @@ class Metered(BaseChatModel):
         """This model, or the one that stands in for it while a budget is spent."""
         if attempts.route == self._route:
             return self
-        from lockstep.llm.providers import chat_model
-
-        return chat_model(attempts.route, **self._parameters)
+        return self._made_for(attempts.route)
 
     def _pieces(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         return super()._stream(*args, **kwargs)

@@ -36,6 +36,8 @@ class Route:
     feature: FeatureSpec | None = None
     data_class: str | None = None
     """The most sensitive data that the provider may see; None: all."""
+    instead: Route | None = None
+    """Where it goes while a budget is spent; None refuses it then."""
 
 
 def refusal(route: Route) -> str | None:

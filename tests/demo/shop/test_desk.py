@@ -82,7 +82,9 @@ def test_loading_twice_releases_once():
 
 
 def test_a_spent_budget_is_said_and_recorded(client):
-    call_command("lockstep_budgets", "set", "support.answer", "0", "--tokens", "--period", "day", stdout=StringIO())
+    call_command(
+        "lockstep_budgets", "set", "support.answer", "0", "--tokens", "--period", "day", stdout=StringIO()
+    )
     page = ask(client).content.decode()
     assert "support.answer, 0 tokens a day" in page
     assert_calls(1, state="refused", error_type="budget_exhausted")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from lockstep.core.backends import Backends
@@ -66,6 +66,13 @@ def route(model: str, feature: FeatureSpec | None = None) -> Route:
         raise ProviderMisconfigured(
             f"The feature {feature.name!r} names no model: feature({feature.name!r}, model='openai:gpt-5-mini')."
         )
+    there = _route(model, feature)
+    if feature and feature.fallback_model and feature.fallback_model != model:
+        return replace(there, instead=_route(feature.fallback_model, feature))
+    return there
+
+
+def _route(model: str, feature: FeatureSpec | None) -> Route:
     alias, colon, name = model.partition(":")
     if not colon or not alias or not name:
         raise ProviderMisconfigured(
@@ -84,7 +91,7 @@ def chat_model(there: Route, **parameters: Any) -> Metered:
     building one costs about as much as a request does."""
     provider = get_provider(there.provider)
     if parameters:
-        return _routed(provider.chat(there.model, **parameters), there, parameters)
+        return _routed(provider.chat(there.model, **parameters), there, **parameters)
     key = getattr(provider, "key", str)()
     known = _models.get(there)
     if known is None or known[0] is not provider or known[1] != key:
@@ -92,9 +99,9 @@ def chat_model(there: Route, **parameters: Any) -> Metered:
     return known[2]
 
 
-def _routed(model: Metered, there: Route, parameters: Mapping[str, Any] | None = None) -> Metered:
+def _routed(model: Metered, there: Route, **parameters: Any) -> Metered:
     model._route = there
-    model._parameters = dict(parameters or {})
+    model._made_for = lambda other: chat_model(other, **parameters)
     return model
 
 
