@@ -40,27 +40,18 @@ class Message:
     @classmethod
     def of(cls, notice: Notice, also: Sequence[int] = ()) -> Message:
         """A notice as it may leave: what the project's policy redacts is redacted."""
-        redact = ports.redaction.get().redact
         feature = notice.facts.get("feature") if isinstance(notice.facts, dict) else None
         feature = feature if isinstance(feature, str) and feature else None
-
-        def clean(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {name: clean(one) for name, one in value.items()}
-            if isinstance(value, list):
-                return [clean(one) for one in value]
-            return redact(value, feature=feature) if isinstance(value, str) else value
-
         at = notice.at if timezone.is_aware(notice.at) else timezone.make_aware(notice.at)
         return cls(
             id=str(notice.pk),
             topic=notice.topic,
-            subject=texts.line(redact(notice.subject, feature=feature), 300),
-            body=texts.text(redact(notice.body, feature=feature)),
+            subject=texts.line(_leaving(notice.subject, feature), 300),
+            body=texts.text(_leaving(notice.body, feature)),
             severity=notice.severity,
             dedup_key=notice.dedup_key,
             resolves=notice.resolves,
-            facts=clean(texts.plain(notice.facts)) if isinstance(notice.facts, dict) else {},
+            facts=_leaving(texts.plain(notice.facts), feature) if isinstance(notice.facts, dict) else {},
             at=at.astimezone(UTC),
             also=tuple(map(str, also)),
         )
@@ -102,3 +93,12 @@ def trial(sink: str, name: str) -> Message:
         body="Somebody pressed the button in the admin. Nothing is wrong.",
         dedup_key=f"lockstep.test.{name}",
     )
+
+
+def _leaving(value: Any, feature: str | None) -> Any:
+    """The copy that may leave: every text in it as the project's policy has it. Names of facts are the code's own."""
+    if isinstance(value, dict):
+        return {name: _leaving(one, feature) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_leaving(one, feature) for one in value]
+    return ports.redaction.get().redact(value, feature=feature) if isinstance(value, str) and value else value
