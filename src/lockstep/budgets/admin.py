@@ -122,7 +122,7 @@ class BudgetAdmin(_Ours):
             '{}<br><span class="quiet">{}</span>', budget.feature or "all features", _scope(budget)
         )
 
-    def get_fields(self, request: HttpRequest, obj: Budget | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Budget | None = None) -> list[Any]:
         named = ["feature", "per", "who", "user"] if obj is None else ["feature", "per", "who"]
         return [*named, "period", "time_zone", "unit", "limit", "soft_percent", "bound", "active"]
 
@@ -134,7 +134,7 @@ class BudgetAdmin(_Ours):
     ) -> HttpResponse:
         budget = self.get_object(request, object_id)
         past = history(budget) if budget and self.has_view_permission(request, budget) else []
-        rows = [(one, bar(one), budget.text(one.spent), f"{one.percent:.0f} %") for one in past]
+        rows = [(one, bar(one), one.budget.text(one.spent), f"{one.percent:.0f} %") for one in past]
         context = {**(extra_context or {}), "history": rows, "each": budget and budget.per != "all"}
         return super().change_view(request, object_id, form_url, context)
 

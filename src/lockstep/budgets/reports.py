@@ -61,7 +61,7 @@ class Drift:
     ledger_reserved: int
 
 
-def folded(periods: QuerySet[BudgetPeriod]) -> QuerySet[BudgetPeriod]:
+def folded(periods: QuerySet[BudgetPeriod]) -> QuerySet[Any]:
     """With ``now_spent`` and ``now_reserved``: what came back counts, whether or not it is folded in already."""
     due = Hold.objects.filter(period_id=OuterRef("pk"), due=True).order_by().values("period_id")
     more = due.annotate(sum=Sum(F("actual") - F("counted"))).values("sum")

@@ -93,7 +93,9 @@ class Metered(BaseChatModel):
             trip = attempts.begin()
             try:
                 with _within(run_manager):
-                    result = self._asked(attempts)._generate(messages, stop, run_manager, **kwargs)
+                    result: ChatResult = self._asked(attempts)._generate(
+                        messages, stop, run_manager, **kwargs
+                    )
             except BaseException as error:
                 pause = attempts.failed(trip, error)
                 if pause is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from lockstep.core.notify import claims
 from lockstep.core.notify.deliverer import Deliverer, deliver
 from lockstep.core.notify.handing import hand_out
 from lockstep.core.notify.housekeeping import tidy
+from lockstep.core.redacted import SEAL, Redacted
 from lockstep.core.settings import settings as core
 from tests.core.notify.clock import pass_by
 from tests.core.notify.conftest import webhook
@@ -380,8 +382,9 @@ def test_old_notices_are_deleted_unless_they_wait(memory: type[Memory], sinks: S
 
 def test_what_policy_redacts_does_not_leave(memory: type[Memory]) -> None:
     class Redactor:
-        def redact(self, text: str, *, feature: str | None = None) -> str:
-            return text.replace("Anna", f"[{feature}]")
+        def redact(self, content: Any, *, feature: str | None = None, known: Any = None) -> Redacted:
+            text = content if isinstance(content, str) else json.dumps(content)
+            return Redacted(text.replace("Anna", f"[{feature}]"), seal=SEAL, is_json=text is not content)
 
     send("Anna spent", body="by Anna", facts={"feature": "support", "who": ["Anna"]}, dedup_key="Anna")
     with ports.redaction.override(Redactor()):
@@ -391,10 +394,27 @@ def test_what_policy_redacts_does_not_leave(memory: type[Memory]) -> None:
     assert told.facts["who"] == ["[support]"]
 
 
+def test_where_nothing_may_leave_only_the_codes_own_words_do(memory: type[Memory]) -> None:
+    class Redactor:
+        def redact(self, content: Any, *, feature: str | None = None, known: Any = None) -> Redacted | None:
+            return None
+
+    send("Anna spent", body="by Anna", facts={"who": ["Anna"]}, topic="somebody.elses")
+    send("70 % spent", body="of 100", facts={"spent": 70}, topic="ours.budgets")
+    with (
+        ports.redaction.override(Redactor()),
+        ports.topics.override({"ours.budgets": "a budget is nearly spent"}),
+    ):
+        run()
+    withheld, own = memory.messages
+    assert (withheld.subject, withheld.body, withheld.facts) == ("somebody.elses", "", {})
+    assert (own.subject, own.body, own.facts) == ("70 % spent", "of 100", {"spent": 70})
+
+
 def test_a_redaction_that_fails_lets_nothing_out(memory: type[Memory]) -> None:
     class Redactor:
-        def redact(self, text: str, *, feature: str | None = None) -> str:
-            raise LookupError(text)
+        def redact(self, content: Any, *, feature: str | None = None, known: Any = None) -> Redacted:
+            raise LookupError(content)
 
     send("Anna")
     with ports.redaction.override(Redactor()):

@@ -40,27 +40,19 @@ class Message:
     @classmethod
     def of(cls, notice: Notice, also: Sequence[int] = ()) -> Message:
         """A notice as it may leave: what the project's policy redacts is redacted."""
-        redact = ports.redaction.get().redact
         feature = notice.facts.get("feature") if isinstance(notice.facts, dict) else None
         feature = feature if isinstance(feature, str) and feature else None
-
-        def clean(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {name: clean(one) for name, one in value.items()}
-            if isinstance(value, list):
-                return [clean(one) for one in value]
-            return redact(value, feature=feature) if isinstance(value, str) else value
-
         at = notice.at if timezone.is_aware(notice.at) else timezone.make_aware(notice.at)
+        leaving = partial(_leaving, feature=feature, own=notice.topic in ports.topics.get())
         return cls(
             id=str(notice.pk),
             topic=notice.topic,
-            subject=texts.line(redact(notice.subject, feature=feature), 300),
-            body=texts.text(redact(notice.body, feature=feature)),
+            subject=texts.line(leaving(notice.subject) or notice.topic, 300),
+            body=texts.text(leaving(notice.body) or ""),
             severity=notice.severity,
             dedup_key=notice.dedup_key,
             resolves=notice.resolves,
-            facts=clean(texts.plain(notice.facts)) if isinstance(notice.facts, dict) else {},
+            facts=(leaving(texts.plain(notice.facts)) or {}) if isinstance(notice.facts, dict) else {},
             at=at.astimezone(UTC),
             also=tuple(map(str, also)),
         )
@@ -102,3 +94,19 @@ def trial(sink: str, name: str) -> Message:
         body="Somebody pressed the button in the admin. Nothing is wrong.",
         dedup_key=f"lockstep.test.{name}",
     )
+
+
+def _leaving(value: Any, *, feature: str | None, own: bool) -> Any:
+    """The copy that may leave; None where policy lets nothing of it out.
+
+    Args:
+        own: the topic is registered, so the words are the code's own: they leave where no content may, and redacted
+            where content may.
+    """
+    redactor = ports.redaction.get()
+    if not value or isinstance(redactor, ports.NoRedaction):
+        return value
+    copy = redactor.redact(value, feature=feature)
+    if copy is None or copy.encrypted:
+        return value if own else None
+    return copy.data

@@ -125,7 +125,7 @@ class Command(BaseCommand):
         self.stdout.write(f"Budget {budget.pk} is {'on' if active else 'off'}: {budget}")
 
     def _get(self, key: int) -> Budget:
-        found = self._budgets().filter(pk=key).first()
+        found: Budget | None = self._budgets().filter(pk=key).first()
         if found is None:
             raise CommandError(f"There is no budget {key}: lockstep_budgets list shows them.")
         return found
