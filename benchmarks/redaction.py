@@ -136,12 +136,12 @@ def linear(piece: str) -> dict[str, float]:
 
     def seconds(times: int) -> float:
         text = piece * (times * SHORTEST // len(piece))
-        best = float("inf")
-        for _ in range(5):
+        times: list[float] = []
+        while len(times) < 3 or (len(times) < 25 and sum(times) < 0.3):
             started = time.thread_time()  # what this thread worked, not what others had of the processor
             redact(FEATURE, text)
-            best = min(best, time.thread_time() - started)
-        return best
+            times.append(time.thread_time() - started)
+        return min(times)
 
     once, twice, four = (seconds(times) for times in (1, 2, 4))
     return {"ms": once * 1000, "ratio_2n": twice / once, "ratio_4n": four / once}

@@ -22,6 +22,7 @@ __all__ = ["declared", "forget", "identities", "known"]
 
 FIELD = re.compile(r"[a-z][a-z0-9_]*")
 Fields = tuple[str, ...]
+NOBODY = Identities(())
 _declared: dict[str, dict[str, Fields]] = {}
 
 
@@ -59,7 +60,9 @@ def identities(feature: str | None, objects: Mapping[str, Any] | None) -> Identi
         KnownError: a declared role is missing, an unknown one is given, or an object lacks a field. Nobody knows then
             what would have to go, so nothing may be kept.
     """
-    roles, given = declared(feature), dict(objects or {})
+    roles, given = _declared.get(feature or "", {}), dict(objects or {})
+    if not roles and not given:
+        return NOBODY
     if "user" in roles:
         given.setdefault("user", context.current().user)
     if missing := sorted(roles.keys() - given.keys()):

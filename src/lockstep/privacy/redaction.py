@@ -74,9 +74,9 @@ class CallRedactor:
     def _begin(self, known: Mapping[str, Any] | None) -> None:
         policy = policy_of(self.feature)
         if policy not in (METADATA, OFF):
-            self._scanner = Scanner(
-                [*configured(), identities(self.feature, known)], timeout_s=settings().timeout_s
-            )
+            people = identities(self.feature, known)
+            detectors = [*configured(), people] if people else configured()
+            self._scanner = Scanner(detectors, timeout_s=settings().timeout_s)
         self.policy = policy
 
     def _copy(self, content: Any) -> Redacted:
