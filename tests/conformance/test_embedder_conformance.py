@@ -84,6 +84,7 @@ class Meter:
         feature: str | None = None,
         remote: bool = True,
         most_tokens: int = 0,
+        endpoint: str = "",
     ) -> Iterator[Usage]:
         usage = Usage()
         yield usage

@@ -27,6 +27,7 @@ class Recorder:
         feature: str | None = None,
         remote: bool = True,
         most_tokens: int = 0,
+        endpoint: str = "",
     ) -> Iterator[Usage]:
         self.seen.append((operation, provider, model, feature))
         yield Usage()

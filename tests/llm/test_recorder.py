@@ -9,7 +9,7 @@ import pytest
 
 from lockstep.core import context, features, ports
 from lockstep.core.models import Feature as FeatureRow
-from lockstep.llm.exceptions import FeatureOff
+from lockstep.llm.exceptions import EndpointRefused, FeatureOff
 from lockstep.llm.models import Call, Price, Tally
 from lockstep.llm.recorder import Recorder, tallies
 from lockstep.search.embedders import get_embedder
@@ -96,6 +96,36 @@ def test_usage_that_nobody_counted_is_unpriced_and_says_so() -> None:
     with measure() as usage:
         usage.items = 3
     assert Call.objects.unpriced().count() == 1
+
+
+def test_a_confined_feature_sends_no_text_to_an_embedder_elsewhere(settings: Any) -> None:
+    features.declare("tests.confined", endpoints=("http://127.0.0.1:1/v1",))
+    options = {"base_url": "https://embeddings.test/v1", "model": "e", "dimensions": 16, "api_key": "k"}
+    embedder = {"BACKEND": "lockstep.search.embedders.openai.OpenAICompatible", "OPTIONS": options}
+    settings.LOCKSTEP = settings.LOCKSTEP | {"search": {"embedders": {"default": embedder}}}
+    try:
+        with context.use(feature="tests.confined"), pytest.raises(EndpointRefused):
+            get_embedder().embed_query("a kettle that whistles")
+    finally:
+        features.forget("tests.confined")
+    row = Call.objects.get()
+    assert (row.state, row.error_type, row.endpoint) == ("refused", "endpoint", "https://embeddings.test/v1")
+
+
+def test_an_embedding_that_nobody_waited_for_is_charged_at_its_bound() -> None:
+    Price.objects.create(
+        provider="openai",
+        model="e",
+        source="tariff",
+        currency="GBP",
+        input=2,
+        output=0,
+        valid_from="2026-01-01T00:00Z",
+    )
+    with pytest.raises(TimeoutError), measure(most_tokens=70):
+        raise TimeoutError
+    row = Call.objects.get()
+    assert (row.outcome, row.usage_source, row.cost_micros) == ("error", "bound", 140)
 
 
 def test_a_feature_that_is_off_embeds_nothing_elsewhere() -> None:

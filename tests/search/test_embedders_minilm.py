@@ -146,6 +146,7 @@ def test_usage_is_reported_in_tokens_of_the_model(minilm: MiniLM) -> None:
             "model": "all-MiniLM-L6-v2",
             "feature": None,
             "remote": False,
+            "endpoint": "",
             "most_tokens": 0,
         }
     ]

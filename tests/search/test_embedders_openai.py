@@ -77,6 +77,7 @@ class Recorder:
         feature: str | None = None,
         remote: bool = True,
         most_tokens: int = 0,
+        endpoint: str = "",
     ) -> Iterator[Usage]:
         usage = Usage()
         if provider == "hashing":  # the server's own vectors

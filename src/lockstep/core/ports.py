@@ -144,6 +144,7 @@ class Metering(Protocol):
         feature: str | None = None,
         remote: bool = True,
         most_tokens: int = 0,
+        endpoint: str = "",
     ) -> AbstractContextManager[Usage]:
         """Surround one attempt. An exception that leaves the block is the attempt's outcome.
 
@@ -153,6 +154,7 @@ class Metering(Protocol):
             feature: name of the capability that pays; None when the context names none.
             remote: whether another process answers, which may cost money; what is computed here is only counted.
             most_tokens: what it can read at most: so much of a budget is held while it is under way.
+            endpoint: base URL of that process; a feature that is confined to others is refused.
         """
 
 
@@ -167,6 +169,7 @@ class NoMetering:
         feature: str | None = None,
         remote: bool = True,
         most_tokens: int = 0,
+        endpoint: str = "",
     ) -> Iterator[Usage]:
         yield Usage()
 

@@ -26,7 +26,7 @@ from lockstep.llm.connection import once
 from lockstep.llm.exceptions import LedgerError
 from lockstep.llm.ledger import MOST_TOKENS, Asked, Told
 from lockstep.llm.money.prices import priced_as
-from lockstep.llm.refusals import Route, refused
+from lockstep.llm.refusals import Route, refusal, refused
 
 __all__ = ["Recorder", "Tallies", "tallies"]
 
@@ -48,9 +48,10 @@ class Recorder:
         feature: str | None = None,
         remote: bool = True,
         most_tokens: int = 0,
+        endpoint: str = "",
     ) -> Iterator[Usage]:
         usage, started = Usage(), time.perf_counter()
-        asked = _begun(operation, provider, model, feature, most_tokens) if remote else None
+        asked = _begun(operation, provider, model, feature, most_tokens, endpoint) if remote else None
         error: BaseException | None = None
         try:
             yield usage
@@ -65,15 +66,17 @@ class Recorder:
                 tallies.add((operation, provider, model, feature or ""), usage, error is not None, elapsed_ms)
 
 
-def _begun(operation: str, provider: str, model: str, feature: str | None, most_tokens: int) -> Asked | None:
+def _begun(
+    operation: str, provider: str, model: str, feature: str | None, most_tokens: int, endpoint: str
+) -> Asked | None:
     from lockstep.llm.door import subject  # LangChain with it: not at every start of Django
 
-    route = Route(provider, model, "", priced_as(provider, model), _spec(feature))
+    route = Route(provider, model, endpoint, priced_as(provider, model), _spec(feature))
     new = ledger.new_id()
     asked = Asked(
         id=new, invocation=new, attempt=1, operation=operation, provider=provider, model=model,
-        priced_as=route.priced_as, endpoint="", bound_input=min(most_tokens, MOST_TOKENS), bound_output=0,
-        **subject(route),
+        priced_as=route.priced_as, endpoint=endpoint, bound_input=min(most_tokens, MOST_TOKENS), bound_output=0,
+        refused=refusal(route), **subject(route),
     )  # fmt: skip
     try:
         begun = ledger.begin(asked)
@@ -90,7 +93,8 @@ def _end(asked: Asked, usage: Usage, error: BaseException | None, elapsed_ms: in
     counted = (
         ledger.Usage(usage.input_tokens, usage.output_tokens or 0) if usage.input_tokens is not None else None
     )
-    charge = "usage" if counted else "none" if error else "unknown"
+    late = isinstance(error, TimeoutError)  # it may have been computed, and billed
+    charge = "usage" if counted else "bound" if late else "none" if error else "unknown"
     told = Told(
         asked.id, "error" if error else "ok", charge, counted, type(error).__name__ if error else "",
         response_model=usage.response_model, latency_ms=elapsed_ms,

@@ -85,6 +85,8 @@ class BaseEmbedder(ABC):
     max_tokens: int
     provider: str = "local"
     remote: bool = False
+    endpoint: str = ""
+    """Base URL that texts go to; empty where they stay in this process."""
     timeout_s: float | None = None
     """Longest wait for one call when the caller names none, in seconds; None waits."""
 
@@ -131,6 +133,7 @@ class BaseEmbedder(ABC):
             feature=context.current().feature,
             remote=self.remote,
             # no tokeniser makes more tokens than bytes, but for the marks around a text
+            endpoint=self.endpoint,
             most_tokens=sum(len(text.encode("utf-8", "surrogatepass")) + MARKS for text in texts),
         )
 

@@ -97,6 +97,7 @@ class OpenAICompatible(BaseEmbedder):
         self._fields = {"model": model, "encoding_format": encoding_format, **(extra_body or {})}
         if send_dimensions:
             self._fields["dimensions"] = self.dimensions
+        self.endpoint = base_url.rstrip("/")
         self._endpoint = Endpoint(
             f"{base_url.rstrip('/')}/embeddings",
             headers=self._headers,
