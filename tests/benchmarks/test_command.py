@@ -36,6 +36,7 @@ def test_without_a_name_the_benchmarks_are_listed() -> None:
         "search-latency",
         "ingest",
         "freshness",
+        "budget",
         "retention",
         "door",
         "redaction",

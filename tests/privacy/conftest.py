@@ -53,9 +53,8 @@ def empty() -> None:
     with connection.cursor() as cursor:
         for name in partitions():
             cursor.execute(f"DROP TABLE {name}")
-        cursor.execute(
-            f"TRUNCATE {TABLE}, lockstep_core_legalhold, lockstep_core_purge, lockstep_core_notice"
-        )
+        core = "lockstep_core_legalhold, lockstep_core_purge, lockstep_core_notice, lockstep_core_delivery"
+        cursor.execute(f"TRUNCATE {TABLE}, {core}")
         cursor.execute("UPDATE lockstep_core_expiringtable SET swept_at = NULL, since = now()")
         cursor.execute("SELECT lockstep_core_swept_v1(%s)", [TABLE])
         cursor.execute("UPDATE lockstep_core_expiringtable SET swept_at = NULL")

@@ -80,7 +80,7 @@ def test_endless_facts_are_left_out_and_said_to_be(memory: type[Memory]) -> None
 def test_a_body_written_inside_the_database_is_cut_for_receivers(memory: type[Memory]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT lockstep_core_notify_v1('t', 's', repeat('z', 1000000), 'info', '', false, NULL)"
+            "SELECT lockstep_core_notify_v1('budgets.hard', 's', repeat('z', 1000000), 'info', '', false, NULL)"
         )
     run()
     assert len(memory.messages[0].body) == 20_000

@@ -245,7 +245,7 @@ def test_line_breaks_of_a_subject_are_no_headers(db: None, sinks: Callable[..., 
     from lockstep.core.notify.deliverer import deliver
 
     sinks({"mail": {"BACKEND": "lockstep.core.notify.sinks.Mail", "OPTIONS": {"to": ["a@example.com"]}}})
-    ports.notify.get().send(ports.Notice("t", "one\r\nBcc: eve@example.com", body="b\0"))
+    ports.notify.get().send(ports.Notice("budgets.hard", "one\r\nBcc: eve@example.com", body="b\0"))
     deliver()
     assert mail.outbox[0].subject == "[Django] one Bcc: eve@example.com"
     assert mail.outbox[0].message().as_bytes()

@@ -56,13 +56,14 @@ def _readmit(using: str) -> None:
 
 
 def is_installed(using: str) -> bool:
-    """Whether the tables of retention are there, and whole."""
+    """Whether the tables of retention are there, and whole; made without migrations they have no functions."""
     connection = connections[using]
     if connection.vendor != "postgresql" or not router.allow_migrate_model(using, ExpiringTable):
         return False
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) AS name",
+            "SELECT to_regproc('lockstep_core_record_v1') IS NOT NULL AND bool_and(to_regclass(name) IS NOT NULL)"
+            " FROM unnest(%s::text[]) AS name",
             [["lockstep_core_expiringtable", *RECORDS]],
         )
         return bool(cursor.fetchone()[0])
