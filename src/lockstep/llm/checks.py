@@ -12,9 +12,10 @@ from django.db import connections, router
 
 from lockstep.core import features
 from lockstep.core.conf import nearest
+from lockstep.llm.bypass import ALLOWED, bypasses
 from lockstep.llm.conf import settings
 
-__all__ = ["check_database", "check_providers", "check_tracing"]
+__all__ = ["check_bypass", "check_database", "check_providers", "check_tracing"]
 
 TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2", "LANGCHAIN_TRACING")
 """What langsmith, which comes with langchain-core, and langchain-core itself look for."""
@@ -97,6 +98,19 @@ def check_providers(**_: Any) -> list[CheckMessage]:
             )
         )
     return found + [message for alias, names in users.items() for message in _usable(alias, list(names))]
+
+
+def check_bypass(**_: Any) -> list[CheckMessage]:
+    """W003: an installed app imports a provider's SDK. Reads its source, so it runs with ``check --deploy``."""
+    return [
+        Warning(
+            f"{path}:{line} imports {name}: what it asks is on no ledger, under no budget and behind no switch.",
+            hint="Ask through lockstep.llm.feature(...), whose chat_model() is a LangChain model. If it must be direct,"
+            f" say so behind the import: # {ALLOWED}",
+            id="lockstep_llm.W003",
+        )
+        for path, line, name in bypasses()
+    ]
 
 
 def _usable(alias: str, names: list[str]) -> Iterator[CheckMessage]:
