@@ -23,7 +23,7 @@ def transactional_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[
 
 
 def delete_everything() -> None:
-    """Rows of the test apps; what stands beside them goes by cascade."""
+    """Rows of the test apps, with what stands beside them by cascade, and the calls that their embeddings were."""
     models = [
         model for label in ("testapp", "archive", "auth") for model in apps.get_app_config(label).get_models()
     ]
@@ -32,6 +32,6 @@ def delete_everything() -> None:
     ]
     through = [field.remote_field.through for model in models for field in model._meta.local_many_to_many]
     roots = [*own, *through, apps.get_model("auth", "User")]
-    tables = {model._meta.db_table for model in roots if not model._meta.proxy}
+    tables = {model._meta.db_table for model in roots if not model._meta.proxy} | {"lockstep_llm_call"}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(";".join(f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables))
