@@ -63,6 +63,13 @@ def openai(_: Path) -> Iterator[Embedder]:
         embedder.close()
 
 
+@pytest.fixture(autouse=True)
+def unmetered() -> Iterator[None]:
+    """These tests have no database: the ledger, which is in one, is not asked from any of their threads."""
+    with ports.metering.override(ports.NoMetering()):
+        yield
+
+
 @pytest.fixture(scope="module", params=[hashing, minilm, onnx, openai], ids=lambda make: make.__name__)
 def embedder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedder]:
     with request.param(tmp_path_factory.mktemp("model")) as embedder:

@@ -39,6 +39,13 @@ CANARY = "Wilhelmina Zwartkruis 943-476-5919"
 KEY = "sk-canary-2718281828"
 
 
+@pytest.fixture(autouse=True)
+def unmetered() -> Iterator[None]:
+    """These tests have no database: the ledger, which is in one, is not asked from any of their threads."""
+    with ports.metering.override(ports.NoMetering()):
+        yield
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddingServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
