@@ -58,11 +58,3 @@ def page(browser: "Browser") -> Iterator["Page"]:
     yield page
     context.close()
     assert errors == []
-
-
-@pytest.fixture(autouse=True)
-def content_types_anew() -> None:
-    """A flush gives content types new keys; what the process remembers of them is of the tests before it."""
-    from django.contrib.contenttypes.models import ContentType
-
-    ContentType.objects.clear_cache()
