@@ -90,7 +90,7 @@ BEGIN
         END IF;
         COMMIT;
         spent := 20 + floor(random() * 300);
-        PERFORM lockstep_llm_end_v1({_TOLD}, asked);
+        PERFORM lockstep_llm_end_v2({_TOLD}, asked);
         COMMIT;
         done := done + 1;
     END LOOP;
@@ -166,7 +166,7 @@ BEGIN
             asked := known[1 + floor(random() * cardinality(known))::int];
             call := (asked ->> 'id')::uuid;
             spent := 10 + floor(random() * 990);
-            PERFORM lockstep_llm_end_v1({_TOLD} || jsonb_build_object('charge',
+            PERFORM lockstep_llm_end_v2({_TOLD} || jsonb_build_object('charge',
                 (ARRAY['usage', 'usage', 'bound', 'none'])[1 + floor(random() * 4)::int]), asked);
             IF random() < 0.7 THEN  -- the rest are settled again, some day
                 known := array_remove(known, asked);

@@ -11,6 +11,8 @@ from django.db import connection, transaction
 
 __all__ = ["delete_everything", "transactional_db"]
 
+LEDGER = {"lockstep_llm_call", "lockstep_privacy_payload"}
+
 
 @pytest.fixture
 def transactional_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
@@ -23,7 +25,7 @@ def transactional_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[
 
 
 def delete_everything() -> None:
-    """Rows of the test apps, with what stands beside them by cascade, and the calls that their embeddings were."""
+    """Rows of the test apps, with what stands beside them by cascade, and what was called and said."""
     models = [
         model for label in ("testapp", "archive", "auth") for model in apps.get_app_config(label).get_models()
     ]
@@ -32,6 +34,6 @@ def delete_everything() -> None:
     ]
     through = [field.remote_field.through for model in models for field in model._meta.local_many_to_many]
     roots = [*own, *through, apps.get_model("auth", "User")]
-    tables = {model._meta.db_table for model in roots if not model._meta.proxy} | {"lockstep_llm_call"}
+    tables = {model._meta.db_table for model in roots if not model._meta.proxy} | LEDGER
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(";".join(f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables))

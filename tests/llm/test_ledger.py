@@ -50,7 +50,7 @@ def test_a_call_is_one_row_from_reservation_to_settlement(prices: None) -> None:
     assert (row.state, row.outcome, row.cost_micros) == ("reserved", "", None)
     # 2,000 in at the dearest, cache writes, 1,000 out: (2000 x 3 + 1000 x 8) x .8
     assert row.bound_micros == 11_200
-    assert end(told(call.id), call) == round((600 * 2 + 400 * 0.5 + 500 * 8) * 0.8)
+    assert end(told(call.id), call).cost_micros == round((600 * 2 + 400 * 0.5 + 500 * 8) * 0.8)
     row.refresh_from_db()
     assert (row.state, row.outcome, row.usage_source, row.currency) == ("settled", "ok", "provider", "GBP")
     assert (row.input_tokens, row.output_tokens, row.cache_read_tokens) == (1_000, 500, 400)
@@ -68,29 +68,29 @@ def test_a_call_is_one_row_from_reservation_to_settlement(prices: None) -> None:
 def test_both_ends_may_be_repeated(prices: None) -> None:
     call = asked()
     assert begin(call) == begin(call)
-    first = end(told(call.id), call)
-    assert end(told(call.id, usage=Usage(9, 9)), call) == first
+    first = end(told(call.id), call).cost_micros
+    assert end(told(call.id, usage=Usage(9, 9)), call).cost_micros == first
     assert Call.objects.get().input_tokens == 1_000
 
 
 def test_a_settlement_writes_a_reservation_that_was_lost(prices: None) -> None:
     call = asked()
-    assert end(told(call.id), call) == 4320
+    assert end(told(call.id), call).cost_micros == 4320
     assert Call.objects.get().state == "settled"
 
 
 def test_an_unknown_price_is_recorded_as_unknown_and_not_as_nothing() -> None:
     call = asked()
     begin(call)
-    assert end(told(call.id), call) is None
+    assert end(told(call.id), call).cost_micros is None
     assert Call.objects.unpriced().count() == 1
 
 
 def test_what_cannot_be_counted_is_charged_at_its_bound_and_what_was_not_sent_is_free(prices: None) -> None:
     one, other = asked(), asked()
     begin(one), begin(other)
-    assert end(told(one.id, outcome="error", charge="bound", usage=None), one) == 11_200
-    assert end(told(other.id, outcome="error", charge="none", usage=None), other) == 0
+    assert end(told(one.id, outcome="error", charge="bound", usage=None), one).cost_micros == 11_200
+    assert end(told(other.id, outcome="error", charge="none", usage=None), other).cost_micros == 0
     assert {row.usage_source for row in Call.objects.all()} == {"bound", "none"}
 
 
@@ -105,7 +105,7 @@ def test_a_call_that_never_comes_back_lapses_at_its_bound_and_may_still_be_settl
     begin(asked())
     row = Call.objects.get(pk=call.id)
     assert (row.state, row.cost_micros, row.error_type) == ("lapsed", 11_200, "NeverCameBack")
-    assert end(told(call.id), call) == 4320
+    assert end(told(call.id), call).cost_micros == 4320
     row.refresh_from_db()
     assert (row.state, row.outcome) == ("settled", "ok")
 
@@ -149,7 +149,7 @@ def test_a_price_that_changes_while_a_call_is_under_way_does_not_change_it(price
         provider="openai", model="m", source="contract", currency="USD", input=Decimal(9), output=Decimal(9),
         valid_from=timezone.now() + timedelta(seconds=0),
     )  # fmt: skip
-    assert end(told(call.id), call) == 4320
+    assert end(told(call.id), call).cost_micros == 4320
 
 
 def test_ids_sort_by_time() -> None:

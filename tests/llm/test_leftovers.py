@@ -362,8 +362,8 @@ def test_a_paid_call_whose_reservation_was_lost_is_no_refusal(price: Price) -> N
 
     FeatureRow.objects.create(name="support.answer", data_class="internal", enabled=False)
     call = replace(asked(), provider="local")
-    assert ledger_module.end(told(call.id), call) == 1_000 + 2 * 500
+    assert ledger_module.end(told(call.id), call).cost_micros == 1_000 + 2 * 500
     row = Call.objects.get()
     assert (row.state, row.outcome, row.error_type, row.cost_micros) == ("settled", "ok", "", 2_000)
-    assert ledger_module.end(told(call.id), call) == 2_000
+    assert ledger_module.end(told(call.id), call).cost_micros == 2_000
     assert ledger_module.begin(asked()).refused == FeatureOff.reason

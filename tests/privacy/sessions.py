@@ -11,10 +11,11 @@ import psycopg
 
 __all__ = ["KEEP", "keep", "sweep_once", "together"]
 
-KEEP = (
-    "SELECT lockstep_privacy_keep_v1(%s::uuid, 'support.answer', %s, 'redact', '', 'q', 'a', '{}', '',"
-    " %s * interval '1 day')"
-)
+KEEP = """
+SELECT lockstep_core_keep_v1(%s::uuid, jsonb_build_object('feature', 'support.answer', 'subject', %s::text,
+    'policy', 'redact', 'detectors', '', 'request', 'q', 'response', 'a', 'entities', '{}'::jsonb, 'encryption', '',
+    'lifetime_s', %s * 86400.0))
+"""
 
 
 def keep(link: psycopg.Connection[Any], days: float, subject: str = "") -> str:

@@ -18,6 +18,7 @@ from psycopg import errors
 
 from tests.migrations.project import Project, fresh_database, server_url
 from tests.privacy.rows import TABLE, day_of, kept, put
+from tests.privacy.sessions import keep
 
 OWNER, APP = f"lockstep_owner_{os.getpid()}", f"lockstep_app_{os.getpid()}"
 
@@ -105,11 +106,8 @@ def test_level_b_works_and_leaves_the_application_no_way_around(split: Project, 
     split.manage("check", "--deploy", "--database", "default", "--tag", "database", "--fail-level", "ERROR")
     split.manage("lockstep_retention", "status")
     with psycopg.connect(split.database, autocommit=True) as app:
-        keep = "SELECT lockstep_privacy_keep_v1(gen_random_uuid(), '', 'ann', 'redact', '', 'q', 'a', '{}', '', %s)"
-        app.execute(
-            keep, [timedelta(days=11)]
-        )  # its partition is missing, and the application makes none itself
-        app.execute(keep, [timedelta(seconds=1)])
+        keep(app, 11, "ann")  # its partition is missing, and the application makes none itself
+        keep(app, 1 / 86400, "ann")
         assert app.execute(f"SELECT count(*) FROM {TABLE}").fetchone() == (2,)
         for forbidden in (
             f"ALTER TABLE {TABLE} NO FORCE ROW LEVEL SECURITY",

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
@@ -29,6 +29,8 @@ class Context:
     cohort: str | None = None
     """Group that experiments and spend are compared by."""
     tenant: str | None = None
+    known: Mapping[str, Any] | None = None
+    """Role -> object that the work is about, for redaction: ``{"patient": patient}``."""
     run: str | None = None
     """Identifier of the durable run."""
     node: str | None = None

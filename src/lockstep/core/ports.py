@@ -20,6 +20,8 @@ from lockstep.core.exceptions import PortError
 from lockstep.core.redacted import Redacted
 
 __all__ = [
+    "Content",
+    "Contents",
     "Job",
     "Metering",
     "Notice",
@@ -31,6 +33,7 @@ __all__ = [
     "Retained",
     "Subject",
     "Usage",
+    "contents",
     "jobs",
     "metering",
     "notify",
@@ -185,7 +188,7 @@ class Redaction(Protocol):
         Args:
             content: a text, or a structure as JSON has them, messages included.
             feature: whose policy holds; None takes the context's.
-            known: role -> object that the request is about: ``{"patient": patient}``.
+            known: role -> object that the request is about: ``{"patient": patient}``; None takes the context's.
         """
 
 
@@ -195,6 +198,31 @@ class NoRedaction:
     def redact(
         self, content: Any, *, feature: str | None = None, known: Mapping[str, Any] | None = None
     ) -> Redacted | None:
+        return None
+
+
+class Content(Protocol):
+    """What may be kept of one call."""
+
+    def written(self, request: Any, response: Any) -> str | None:
+        """The JSON that ``lockstep_core_keep_v1`` takes; None: nothing of it may be kept. Never raises.
+
+        Args:
+            request: what was asked, as JSON has it. All attempts of a call ask the same.
+            response: what came back of it; None where nothing did.
+        """
+
+
+class Contents(Protocol):
+    """Keeps what was said in calls, apart from the ledger. ``privacy`` registers."""
+
+    def of_call(self, feature: str | None, subject: str) -> Content | None:
+        """For one call of ``feature`` about ``subject`` (a pseudonym); None: nothing is kept, so nothing need be
+        collected. Never raises."""
+
+
+class NoContents:
+    def of_call(self, feature: str | None, subject: str) -> Content | None:
         return None
 
 
@@ -281,6 +309,7 @@ class Job:
 
 metering: Port[Metering] = Port("metering", NoMetering())
 redaction: Port[Redaction] = Port("redaction", NoRedaction())
+contents: Port[Contents] = Port("contents", NoContents())
 notify: Port[Notify] = Port("notify", LogNotices())
 replay: Port[Replay] = Port("replay", NoReplay())
 retention: Registry[Retained] = Registry("retention")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Calling", "working"]
 
-ABOUT = ("user", "cohort", "tenant")
+ABOUT = ("user", "cohort", "tenant", "known")
 
 
 @contextmanager

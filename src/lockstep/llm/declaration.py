@@ -49,7 +49,8 @@ class Feature:
             asked: variables of the feature's prompt as a dict; or a text; or messages, as LangChain takes them.
             schema: a pydantic class, TypedDict or JSON schema that the answer shall have: ``reply.parsed``.
             model: ``provider:name`` instead of the feature's own (a release of the prompt has the last word).
-            how: user, cohort, tenant for the ledger; anything else is a parameter of the model (temperature, tools …).
+            how: user, cohort, tenant for the ledger; known, role -> object, for redaction; anything else is a parameter
+                of the model (temperature, tools …).
 
         Raises:
             CallRefused: the feature is switched off or confined, its prompt has no release, or a budget is spent.

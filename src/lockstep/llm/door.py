@@ -8,15 +8,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
-from lockstep.core import context
+from lockstep.core import context, ports
 from lockstep.llm import ledger
 from lockstep.llm.conf import settings
+from lockstep.llm.content import answer, conversation
 from lockstep.llm.exceptions import (
     BudgetContended,
     BudgetExceeded,
@@ -28,6 +29,9 @@ from lockstep.llm.ledger import Asked, Begun, Told
 from lockstep.llm.refusals import Route, refusal, refused
 from lockstep.llm.retries import failure, pause_s
 from lockstep.llm.usage import Seen, usage_of
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
 
 __all__ = ["Attempts", "Trip"]
 
@@ -42,15 +46,24 @@ class Trip:
     begun: Begun
     started: float
     seen: Seen
+    content: ports.Content | None = None
+    said: list[BaseMessage] = field(default_factory=list)
+    """What came back, whole or in pieces, where it is kept."""
     first_ms: int | None = None
 
     def elapsed_ms(self) -> int:
         return round((time.perf_counter() - self.started) * 1000)
 
-    def add(self, message: Any, said: Mapping[str, Any]) -> None:
+    def add(self, message: BaseMessage, said: Mapping[str, Any]) -> None:
         if self.first_ms is None:
             self.first_ms = self.elapsed_ms()
         self.seen.add(message, said)
+        self.heard(message)
+
+    def heard(self, message: BaseMessage) -> None:
+        """Remember it until the end of the attempt."""
+        if self.content is not None:
+            self.said.append(message)
 
 
 class Attempts:
@@ -76,6 +89,9 @@ class Attempts:
         self.prompt = dict(prompt or {})
         self.cost_micros: int | None = None
         self.id = ledger.new_id()
+        self.messages: Sequence[BaseMessage] = ()
+        """What is asked, once its words are known."""
+        self._content: ports.Content | None = None
         self._count = 0
         self._ready: Trip | None = None
         self._plain = Asked(
@@ -117,11 +133,13 @@ class Attempts:
         self._count += 1
         if self._count > 1:
             self.id = ledger.new_id()
+        else:
+            self._content = ports.contents.get().of_call(self._plain.feature or None, self._plain.user_key)
         asked = replace(self._plain, id=self.id, attempt=self._count, **self.prompt)
         begun = ledger.begin(asked)
         if begun.refused:
             raise refused(begun.refused, begun.held, asked)
-        return Trip(asked, begun, time.perf_counter(), Seen())
+        return Trip(asked, begun, time.perf_counter(), Seen(), self._content)
 
     def open(self) -> Trip:
         """Begin the first attempt ahead of its request, to learn which version of the prompt is live."""
@@ -194,21 +212,21 @@ class Attempts:
     def answered(self, trip: Trip) -> None:
         """The answer is whole."""
         usage = usage_of(trip.seen.usage)
-        self._end(trip, self._told(trip, "ok", "usage" if usage else "bound"))
+        self._came_back(trip, self._told(trip, "ok", "usage" if usage else "bound"))
 
     def cancelled(self, trip: Trip) -> None:
         """The caller stopped listening: what came until then is paid for."""
-        self._end(trip, self._told(trip, "cancelled", "bound", error_type="Closed"))
+        self._came_back(trip, self._told(trip, "cancelled", "bound", error_type="Closed"))
 
     def failed(self, trip: Trip, error: BaseException) -> float | None:
         """Note the error. Returns: seconds until the next attempt, or None when there is none."""
         if not isinstance(error, Exception):  # a cancelled task, Ctrl-C
-            self._end(trip, self._told(trip, "cancelled", "bound", error_type=type(error).__name__))
+            self._came_back(trip, self._told(trip, "cancelled", "bound", error_type=type(error).__name__))
             return None
         found = failure(error)
         charge = "bound" if trip.seen.pieces else found.charge
         name = f"{found.status}" if (found.status or 0) >= 400 else type(error).__name__
-        self._end(trip, self._told(trip, "error", charge, error_type=name))
+        self._came_back(trip, self._told(trip, "error", charge, error_type=name))
         last = trip.asked.attempt >= settings().attempts or trip.seen.pieces
         return None if last or not found.retryable else pause_s(trip.asked.attempt, found)
 
@@ -220,7 +238,7 @@ class Attempts:
 
     def cut(self, trip: Trip) -> ProviderBadAnswer:
         """A stream ended without saying so. Returns the error to raise."""
-        self._end(trip, self._told(trip, "error", "bound", error_type="StreamCut"))
+        self._came_back(trip, self._told(trip, "error", "bound", error_type="StreamCut"))
         return ProviderBadAnswer(
             f"{self.route.endpoint or self.route.provider} broke its answer off in the middle.", call=self.id
         )
@@ -233,10 +251,23 @@ class Attempts:
             self.route.model, self.route.priced_as, self.route.endpoint,
         )  # fmt: skip
 
-    def _end(self, trip: Trip, told: Told) -> None:
+    def _came_back(self, trip: Trip, told: Told) -> None:
+        """Settle it, and keep of what was said what may be kept."""
+        written = None
+        if trip.content is not None:
+            try:
+                written = trip.content.written(conversation(self.messages), answer(trip.said))
+            except Exception as error:  # a provider's message like no other; its text may be what was said
+                logger.error("What was said in call %s is not kept: %s.", told.id, type(error).__name__)
+        self._end(trip, told, written)
+
+    def _end(self, trip: Trip, told: Told, content: str | None = None) -> None:
         """An answer is not withheld because the ledger fails now: the row lapses at its bound."""
         try:
-            self.cost_micros = ledger.end(told, trip.asked)
+            ended = ledger.end(told, trip.asked, content)
+            self.cost_micros = ended.cost_micros
+            if ended.lost:
+                logger.error("What was said in call %s is not kept: %s.", told.id, ended.lost)
         except LedgerError as error:
             logger.error(
                 "Call %s came back and could not be settled: %s It will lapse at its bound.", told.id, error

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from uuid_utils.compat import uuid7
 
+from lockstep.core.jsonb import dumps
 from lockstep.llm.conf import settings
 from lockstep.llm.connection import query
 
-__all__ = ["MOST_TOKENS", "Asked", "Begun", "Told", "Usage", "begin", "end", "lapse", "new_id", "widen"]
+__all__ = [
+    "MOST_TOKENS",
+    "Asked",
+    "Begun",
+    "Ended",
+    "Told",
+    "Usage",
+    "begin",
+    "end",
+    "lapse",
+    "new_id",
+    "widen",
+]
 
+_END = "SELECT lockstep_llm_end_v2(%s::jsonb, %s::jsonb, %s::jsonb)::text"
 MOST_TOKENS = 2**31 - 1
 """What a column of the ledger holds; a provider that counts more, or less than nothing, is wrong."""
 
@@ -117,6 +130,16 @@ class Told:
     endpoint: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The database's answer to that."""
+
+    cost_micros: int | None
+    """In millionths; None when nobody knows the price."""
+    lost: str | None = None
+    """Why what was said in the call is not kept although it should be."""
+
+
 def begin(asked: Asked) -> Begun:
     """Resolve the release, reserve the bound and write the row: one round trip.
 
@@ -152,19 +175,17 @@ def widen(asked: Asked, bound_input: int) -> Mapping[str, Any]:
     return row
 
 
-def end(told: Told, asked: Asked) -> int | None:
-    """Settle the row: one round trip, committed when this returns. Repeating it changes nothing.
+def end(told: Told, asked: Asked, content: str | None = None) -> Ended:
+    """Settle the row and keep what was said: one round trip, committed when this returns. Repeating it changes nothing.
 
-    Returns: what the call cost in millionths; None when nobody knows its price.
+    Args:
+        content: as ``core.ports.contents`` wrote it; None: nothing of it is kept.
     """
     facts = _facts(told) | (_facts(told.usage) if told.usage else {})
     facts.pop("usage", None)
     facts["priced_as"] = told.priced_as or asked.priced_as
-    row = json.loads(
-        query("SELECT lockstep_llm_end_v1(%s::jsonb, %s::jsonb)::text", (_dumps(facts), _asked(asked)))[0]
-    )
-    cost: int | None = row["cost_micros"]
-    return cost
+    row = json.loads(query(_END, (dumps(facts), _asked(asked), content))[0])
+    return Ended(row["cost_micros"], row.get("lost"))
 
 
 def lapse(most: int = 1_000) -> int:
@@ -181,20 +202,10 @@ def _asked(asked: Asked) -> str:
         "lapse_after_s": chosen.lapse_after_s,
         "durable": chosen.durable_reserve,
     }
-    return _dumps(facts)
+    return dumps(facts)
 
 
 def _facts(row: Asked | Told | Usage) -> dict[str, Any]:
     """What is set of it. Nothing is copied, as ``asdict`` would at every call."""
     found = {name: getattr(row, name) for name in row.__slots__}
     return {name: value for name, value in found.items() if value not in ("", None, ())}
-
-
-NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
-"""The escaped character, and not a backslash that ``u0000`` happens to follow."""
-
-
-def _dumps(facts: dict[str, Any]) -> str:
-    """JSON as jsonb takes it: without NUL, and without half a surrogate pair."""
-    text = json.dumps(facts, ensure_ascii=False).encode("utf-8", "replace").decode()
-    return NUL.sub(r"\1", text) if "\\u0000" in text else text

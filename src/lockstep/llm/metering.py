@@ -226,13 +226,16 @@ class Metered(BaseChatModel):
         if ready is not None and ready.route == self._route:  # and not one that a callback asks meanwhile
             _opened.set(None)
             ready.widen(bound_input, bound_output)
-            return ready
-        return Attempts(
-            self._route,
-            bound_input=bound_input,
-            bound_output=bound_output,
-            tools_done=tools_done(messages),
-        )
+            attempts = ready
+        else:
+            attempts = Attempts(
+                self._route,
+                bound_input=bound_input,
+                bound_output=bound_output,
+                tools_done=tools_done(messages),
+            )
+        attempts.messages = tuple(messages)
+        return attempts
 
     async def _here(self) -> Any:
         """This model with clients of its own for the running event loop: a client of another loop fails after the
@@ -268,6 +271,8 @@ def _marked(trip: Trip, result: ChatResult) -> Trip:
     """Take note of an answer, and leave the id of its row in it."""
     first = result.generations[0]  # of several each repeats the usage of all
     trip.add(first.message, {**(result.llm_output or {}), **(first.generation_info or {})})
+    for generation in result.generations[1:]:
+        trip.heard(generation.message)
     for generation in result.generations:
         if isinstance(generation.message, AIMessage):
             generation.message.response_metadata[MARK] = trip.asked.id

@@ -10,6 +10,7 @@ __all__ = [
     "EncryptionUnavailable",
     "KnownError",
     "PrivacyError",
+    "TooLong",
     "Unredactable",
 ]
 
@@ -33,6 +34,10 @@ class DetectorFailed(PrivacyError, RuntimeError):
 
 class Unredactable(PrivacyError, TypeError):
     """The content is no text and no structure as JSON has them. Nothing of it is kept."""
+
+
+class TooLong(PrivacyError, ValueError):
+    """The content is longer than ``LOCKSTEP["privacy"]["most_characters"]``. Nothing of it is kept."""
 
 
 class KnownError(PrivacyError, ValueError):

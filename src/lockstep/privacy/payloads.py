@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connections, router
 
 from lockstep.core import ports
+from lockstep.core.jsonb import dumps
 from lockstep.core.redacted import Redacted, demand
+from lockstep.privacy.policies import METADATA, lifetime_of
+from lockstep.privacy.redaction import CallRedactor
 
-__all__ = ["KEEP", "MOST", "keep", "register"]
+__all__ = ["KEEP", "MOST", "Contents", "contents", "keep", "register"]
 
 KEEP = timedelta(days=30)
 """Usual lifetime of a payload."""
@@ -23,11 +26,41 @@ MODEL = "lockstep_privacy.Payload"
 
 
 def register() -> None:
-    """Tell core which table holds content, for how long, and about whom."""
+    """Tell core which table holds content, for how long, and about whom; and that it may be handed content."""
     ports.retention.register(
         MODEL, ports.Retained(MODEL, ("request", "response", "entities"), keep=KEEP, most=MOST)
     )
     ports.subjects.register(MODEL, ports.Subject(MODEL, "subject", ("request", "response", "entities")))
+    ports.contents.register(contents)
+
+
+class Contents:
+    """Serves ``core.ports.contents``."""
+
+    def of_call(self, feature: str | None, subject: str) -> CallContent | None:
+        redactor = CallRedactor(feature)
+        return None if redactor.policy == METADATA else CallContent(redactor, feature or "", subject)
+
+
+contents = Contents()
+
+
+class CallContent:
+    """What may be kept of one call: the same value has the same placeholder in all of it, and in all its attempts."""
+
+    def __init__(self, redactor: CallRedactor, feature: str, subject: str) -> None:
+        self._redactor = redactor
+        self._feature = feature
+        self._subject = subject
+        self._request: Redacted | None = None
+
+    def written(self, request: Any, response: Any) -> str | None:
+        if self._request is None:
+            self._request = self._redactor.redact(request)
+        answer = None if response is None else self._redactor.redact(response)
+        if self._redactor.policy == METADATA:  # it failed, and half of a story is not kept either
+            return None
+        return _written(self._request, answer, self._feature, self._subject, lifetime_of(self._feature))
 
 
 def keep(
@@ -42,13 +75,15 @@ def keep(
 ) -> datetime | None:
     """Write the content of a call, on the caller's connection: one round trip, its partition made when missing.
 
+    The door does so by itself; this is for content that comes another way.
+
     Args:
         call: id of the call in the ledger. What is kept of it already stays as it is.
         request: redacted; None when the policy keeps none.
         response: likewise.
         lifetime: None means as the settings say.
 
-    Returns: when it expires; None when neither was given, or something is kept of the call already.
+    Returns: when it expires; None when neither was given.
 
     Raises:
         NotRedacted: a plain text; only a redacted copy can be kept.
@@ -56,20 +91,33 @@ def keep(
     """
     from lockstep.privacy.models import Payload
 
+    written = _written(request, response, feature, subject, lifetime or lifetime_of(feature))
+    if written is None:
+        return None
+    with connections[using or router.db_for_write(Payload)].cursor() as cursor:
+        cursor.execute("SELECT lockstep_core_keep_v1(%s::uuid, %s::jsonb)", [str(call), written])
+        expires: datetime | None = cursor.fetchone()[0]
+    return expires
+
+
+def _written(
+    request: Redacted | None,
+    response: Redacted | None,
+    feature: str,
+    subject: str,
+    lifetime: timedelta | None,
+) -> str | None:
+    """The one door to the table: what ``lockstep_core_keep_v1`` takes, of redacted copies and of nothing else."""
     copies = [demand(copy) for copy in (request, response) if copy is not None]
     if not copies:
         return None
     counts: Counter[str] = Counter()
     for copy in copies:
         counts.update(copy.counts)
-    with connections[using or router.db_for_write(Payload)].cursor() as cursor:
-        cursor.execute(
-            "SELECT lockstep_privacy_keep_v1(%s::uuid, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s::interval)",
-            [
-                str(call), feature, subject, copies[0].policy, copies[0].version[:200],
-                request.text if request else "", response.text if response else "", json.dumps(counts),
-                "fernet" if copies[0].encrypted else "", lifetime,  # type: ignore[list-item]
-            ],
-        )  # fmt: skip
-        expires: datetime | None = cursor.fetchone()[0]
-    return expires
+    facts = {
+        "feature": feature, "subject": subject, "policy": copies[0].policy, "detectors": copies[0].version[:200],
+        "request": request.text if request else "", "response": response.text if response else "",
+        "entities": counts, "encryption": "fernet" if copies[0].encrypted else "",
+        "lifetime_s": lifetime.total_seconds() if lifetime else None,
+    }  # fmt: skip
+    return dumps(facts)

@@ -10,11 +10,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from lockstep.core.exceptions import FeatureError
 from lockstep.core.features import spec
 from lockstep.privacy.conf import BY_CLASS, settings
 
-__all__ = ["METADATA", "OFF", "REDACT", "REDACT_ENCRYPT", "policy_of"]
+__all__ = ["METADATA", "OFF", "REDACT", "REDACT_ENCRYPT", "lifetime_of", "policy_of"]
 
 OFF, METADATA, REDACT, REDACT_ENCRYPT = "off", "metadata", "redact", "redact_encrypt"
 
@@ -27,3 +29,8 @@ def policy_of(feature: str | None) -> str:
         return METADATA
     chosen = settings().policies.get(feature or "") or (BY_CLASS | dict(settings().defaults))[data_class]
     return METADATA if chosen == OFF and data_class != "public" else chosen
+
+
+def lifetime_of(feature: str | None) -> timedelta | None:
+    """How long content of the feature is kept; None: as long as the table's rows usually are."""
+    return settings().keep.get(feature or "")

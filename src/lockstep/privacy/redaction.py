@@ -22,7 +22,7 @@ from lockstep.privacy.conf import settings
 from lockstep.privacy.declared import identities
 from lockstep.privacy.detectors.registry import configured
 from lockstep.privacy.encryption import encrypt
-from lockstep.privacy.exceptions import DetectorFailed, PrivacyError
+from lockstep.privacy.exceptions import DetectorFailed, PrivacyError, TooLong
 from lockstep.privacy.policies import METADATA, OFF, REDACT_ENCRYPT, policy_of
 from lockstep.privacy.scanning import Scanner
 from lockstep.privacy.structures import redact_structure
@@ -42,7 +42,8 @@ def redact(feature: str | None, content: Any, *, known: Mapping[str, Any] | None
     Args:
         feature: name of a declared feature; None takes the context's.
         content: a text, or a structure as JSON has them; messages, pydantic models and dataclasses count as mappings.
-        known: role -> object, as ``lockstep.privacy.declared.known`` declares them for the feature.
+        known: role -> object, as ``lockstep.privacy.declared.known`` declares them for the feature; None takes the
+            context's.
     """
     return CallRedactor(feature, known=known).redact(content)
 
@@ -74,7 +75,7 @@ class CallRedactor:
     def _begin(self, known: Mapping[str, Any] | None) -> None:
         policy = policy_of(self.feature)
         if policy not in (METADATA, OFF):
-            people = identities(self.feature, known)
+            people = identities(self.feature, context.current().known if known is None else known)
             detectors = [*configured(), people] if people else configured()
             self._scanner = Scanner(detectors, timeout_s=settings().timeout_s)
         self.policy = policy
@@ -87,6 +88,9 @@ class CallRedactor:
         return self.sealed(text, counts, is_json=is_json)
 
     def scanned(self, texts: list[tuple[str, str]], counts: Counter[str]) -> list[str]:
+        most = settings().most_characters
+        if sum(len(text) for _, text in texts) > most:
+            raise TooLong(f"The content has more than {most:,} characters. Nothing of it is kept.")
         if self._scanner is None:
             return [text for _, text in texts]
         return self._scanner.redact(texts, counts)

@@ -93,6 +93,8 @@ class Scanner:
 
     def replaced(self, text: str, spans: Sequence[Span], counts: Counter[str]) -> str:
         """The text with a placeholder for each span, from left to right."""
+        if not spans and "[" not in text:
+            return text
         pieces: list[str] = []
         end = 0
         for start, stop, kind in _events(text, spans):

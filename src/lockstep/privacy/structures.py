@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -102,6 +103,7 @@ def _items(value: Mapping[Any, Any], before: str, replace: Replace, depth: int) 
         yield shown, walk(item, words, replace, depth + 1)
 
 
+@lru_cache(maxsize=1024)
 def words_of(key: str) -> str:
     """What a key says about its value, as words before it: ``nhs_number`` and ``nhsNumber`` become ``nhs number: ``."""
     if len(key) > 60 or key.lower() in PLAIN:

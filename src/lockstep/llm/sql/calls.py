@@ -6,7 +6,7 @@ the same id: a connection that breaks leaves nobody in doubt. A body that does o
 
 from __future__ import annotations
 
-__all__ = ["CREATE", "DROP"]
+__all__ = ["CREATE", "CREATE_END", "DROP", "DROP_END"]
 
 # Whoever died with a call under way is charged its bound; each beginning clears a few away.
 _LAPSE = """
@@ -162,9 +162,13 @@ BEGIN
 END $body$
 """
 
-_END = """
-CREATE FUNCTION lockstep_llm_end_v1(told jsonb, asked jsonb) RETURNS jsonb LANGUAGE plpgsql AS $body$
+# What was said is kept before the budgets' counters are touched, which others wait for; and where it cannot be kept the
+# call is settled all the same.
+CREATE_END = """
+CREATE FUNCTION lockstep_llm_end_v2(told jsonb, asked jsonb, content jsonb DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql AS $body$
 DECLARE
+    lost text;
     t record;
     c lockstep_llm_call%ROWTYPE;
     charge text := told ->> 'charge';
@@ -209,10 +213,24 @@ BEGIN
         rate_id = c.rate_id, cost_micros = c.cost_micros, latency_ms = t.latency_ms,
         first_token_ms = t.first_token_ms, tools = coalesce(t.tools, '[]'), settled_at = clock_timestamp()
     WHERE id = c.id;
+    IF content IS NOT NULL THEN
+        BEGIN
+            IF lockstep_core_keep_v1(c.id, content) IS NULL THEN
+                lost := 'nobody keeps it on this database';
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            lost := SQLSTATE;  -- the message may quote what was not to be seen
+        END;
+    END IF;
     PERFORM lockstep_llm_settle_v1(c.id);
-    RETURN jsonb_build_object('state', 'settled', 'cost_micros', c.cost_micros);
+    RETURN jsonb_build_object('state', 'settled', 'cost_micros', c.cost_micros, 'lost', lost);
 END $body$
 """
+
+DROP_END = (
+    "DROP FUNCTION IF EXISTS lockstep_llm_end_v1(jsonb, jsonb)",
+    "DROP FUNCTION IF EXISTS lockstep_llm_end_v2(jsonb, jsonb, jsonb)",
+)
 
 _TALLY = """
 CREATE FUNCTION lockstep_llm_tally_v1(counted jsonb) RETURNS int LANGUAGE plpgsql AS $body$
@@ -234,11 +252,10 @@ BEGIN
 END $body$
 """
 
-CREATE = (_LAPSE, _BEGIN, _WIDEN, _END, _TALLY)
+CREATE = (_LAPSE, _BEGIN, _WIDEN, _TALLY)
 
 DROP = (
     "DROP FUNCTION IF EXISTS lockstep_llm_tally_v1(jsonb)",
-    "DROP FUNCTION IF EXISTS lockstep_llm_end_v1(jsonb, jsonb)",
     "DROP FUNCTION IF EXISTS lockstep_llm_widen_v1(uuid, jsonb, int)",
     "DROP FUNCTION IF EXISTS lockstep_llm_begin_v1(jsonb)",
     "DROP FUNCTION IF EXISTS lockstep_llm_lapse_v1(int)",

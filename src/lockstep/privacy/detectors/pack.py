@@ -18,6 +18,8 @@ __all__ = ["Pack"]
 
 ANY = 1_000_000
 PLACE = attrgetter("start", "end")
+WORDS = re.compile(r"[a-z_]{1,15}(?:: [a-z_]{1,15})?")
+"""A key of JSON, or one with a word as its value: half of the texts in a call, and too short for a secret."""
 CONTEXT = 160
 """How much of the text before a value is made ready for its labels."""
 TYPES = frozenset(pattern.type for pattern in PATTERNS)
@@ -64,6 +66,8 @@ class Pack:
         }
 
     def find(self, text: str) -> list[Span]:
+        if WORDS.fullmatch(text):
+            return []
         candidates = sorted(self._candidates(text), key=PLACE)
         if not candidates:
             return []

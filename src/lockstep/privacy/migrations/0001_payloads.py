@@ -6,20 +6,6 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 
 from lockstep.core.retention.operations import Expiring
-from lockstep.privacy.sql import payloads
-
-
-def create(apps, schema_editor):
-    if schema_editor.connection.vendor == "postgresql":
-        with schema_editor.connection.cursor() as cursor:
-            cursor.execute("SELECT quote_ident(current_schema())")
-            (schema,) = cursor.fetchone()
-        schema_editor.execute(payloads.create(schema), params=None)
-
-
-def drop(apps, schema_editor):
-    if schema_editor.connection.vendor == "postgresql":
-        schema_editor.execute(payloads.DROP, params=None)
 
 
 class Migration(migrations.Migration):
@@ -81,5 +67,4 @@ class Migration(migrations.Migration):
             },
         ),
         Expiring("Payload", keep=timedelta(days=30), most=timedelta(days=90), subject="subject"),
-        migrations.RunPython(create, drop),
     ]

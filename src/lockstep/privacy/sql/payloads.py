@@ -1,37 +1,36 @@
-"""Writing the content of a call: the partition of its last day, then the row, in one round trip."""
+"""Writing the content of a call: the partition of its last day, then the row, in the transaction that settles it."""
 
 from __future__ import annotations
 
-__all__ = ["DROP", "create"]
+from lockstep.core.sql.contents import SIGNATURE
+
+__all__ = ["keep"]
 
 # A retry of the same call finds the first writing in at most two partitions: both expire within the same day.
-_KEEP = """
-CREATE FUNCTION lockstep_privacy_keep_v1(call uuid, feature text, subject text, policy text, detectors text,
-    request text, response text, entities jsonb, encryption text, lifetime interval) RETURNS timestamptz
-LANGUAGE plpgsql SET search_path = {path} AS $body$
+_KEEP = f"""
+CREATE OR REPLACE FUNCTION {SIGNATURE} LANGUAGE plpgsql SET search_path = {{path}} AS $body$
 DECLARE
-    until timestamptz := statement_timestamp() + coalesce($10,
+    until timestamptz := statement_timestamp() + coalesce(make_interval(secs => (content ->> 'lifetime_s')::float8),
         (SELECT t.keep FROM lockstep_core_expiringtable AS t WHERE t.table_name = 'lockstep_privacy_payload'));
+    known timestamptz;
 BEGIN
     PERFORM lockstep_core_partition_v1('lockstep_privacy_payload', until);
-    IF EXISTS (SELECT FROM lockstep_privacy_payload AS p WHERE p.call = $1
-               AND p.expires_at BETWEEN until - interval '24 hours' AND until + interval '24 hours') THEN
-        RETURN NULL;
+    SELECT p.expires_at INTO known FROM lockstep_privacy_payload AS p
+    WHERE p.call = $1 AND p.expires_at BETWEEN until - interval '24 hours' AND until + interval '24 hours';
+    IF FOUND THEN
+        RETURN known;
     END IF;
     INSERT INTO lockstep_privacy_payload
         (call, at, expires_at, feature, subject, policy, detectors, request, response, entities, encryption)
-    VALUES ($1, statement_timestamp(), until, $2, $3, $4, $5, $6, $7, $8, $9);
+    SELECT $1, statement_timestamp(), until, c.feature, c.subject, c.policy, c.detectors, c.request, c.response,
+        c.entities, c.encryption
+    FROM jsonb_to_record(content) AS c (feature text, subject text, policy text, detectors text, request text,
+        response text, entities jsonb, encryption text);
     RETURN until;
 END $body$
 """
 
 
-def create(schema: str) -> str:
+def keep(schema: str) -> str:
     """The statement, for the schema (quoted) in which the table stands."""
     return _KEEP.replace("{path}", f"{schema}, pg_temp")
-
-
-DROP = (
-    "DROP FUNCTION IF EXISTS"
-    " lockstep_privacy_keep_v1(uuid, text, text, text, text, text, text, jsonb, text, interval)"
-)
