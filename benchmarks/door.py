@@ -31,7 +31,7 @@ from benchmarks.rounds import rotated
 
 CALLS, QUICK_CALLS = 600, 100
 PEER = "raw_openai"
-OURS = ("lockstep", "lockstep_prompt")
+OURS = ("lockstep", "lockstep_ledger", "lockstep_prompt")
 ROOT = Path(__file__).resolve().parents[1]
 LITELLM = ROOT / ".lockstep" / "litellm"
 """Environment of its own: LiteLLM wants older versions of openai and huggingface-hub than everything else here."""
@@ -63,15 +63,21 @@ def run(options: argparse.Namespace) -> Report:
 
 
 def prepare_project(url: str) -> None:
-    """Tables, one provider at the local server, a price for its model, and a prompt whose two arms are released."""
+    """Tables, one provider at the local server, a price for its model, budgets of the day, partitions for what is kept,
+    and a prompt whose two arms are released."""
     local = {"BACKEND": "lockstep.llm.providers.openai.OpenAI", "OPTIONS": {"base_url": url}}
     project.start(project.HASHING, {"providers": {"local": local}, "currency": "USD"})
+    from django.core.management import call_command
+
     from lockstep.llm.models import Price
 
     Price.objects.create(
         provider="local", model=MODEL, source="tariff", currency="USD", input=Decimal("0.25"),
         output=Decimal(2), cache_read=Decimal("0.025"), valid_from=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
+    for feature in ("bench.support", "bench.prompted"):
+        call_command("lockstep_budgets", "set", feature, "1000000", "--period", "day")
+    call_command("lockstep_retention", "purge")
     release_prompt()
 
 

@@ -79,18 +79,33 @@ def litellm(url: str) -> Arm:
 
 
 def lockstep(url: str) -> Arm:
-    """A feature with an owner, asked on behalf of a person; price, ledger and both commits included."""
+    """A feature with an owner, asked on behalf of a person: price, ledger, a budget of the day, and the words of request
+    and answer kept without findings; both commits included."""
+    return asked_by_a_person("bench.support", kept=True)
+
+
+def lockstep_ledger(url: str) -> Arm:
+    """The same without a budget, and nothing is kept of the words."""
+    return asked_by_a_person("bench.ledger", kept=False)
+
+
+def asked_by_a_person(name: str, *, kept: bool) -> Arm:
     import django
 
     django.setup()
     from lockstep.llm import feature
 
-    support = feature("bench.support", owner="bench@example.com", model=f"local:{MODEL}")
+    support = feature(
+        name,
+        owner="bench@example.com",
+        model=f"local:{MODEL}",
+        data_class="internal" if kept else "personal",
+    )
 
     def ask() -> Any:
         return support.invoke(MESSAGES, user=7)
 
-    return Arm(ask, settled(), lambda: {"round_trips": round_trips(ask)})
+    return Arm(ask, settled(kept=kept), lambda: {"round_trips": round_trips(ask)})
 
 
 def lockstep_prompt(url: str) -> Arm:
@@ -107,7 +122,7 @@ def lockstep_prompt(url: str) -> Arm:
     def ask() -> Any:
         return support.invoke({"passages": PASSAGES, "question": QUESTION}, user=next(people))
 
-    return Arm(ask, settled(PROMPT), lambda: {"round_trips": round_trips(ask)})
+    return Arm(ask, settled(PROMPT, kept=True), lambda: {"round_trips": round_trips(ask)})
 
 
 ARMS = {
@@ -115,12 +130,16 @@ ARMS = {
     "langchain": langchain,
     "litellm": litellm,
     "lockstep": lockstep,
+    "lockstep_ledger": lockstep_ledger,
     "lockstep_prompt": lockstep_prompt,
 }
 
 
-def settled(prompt: str = "") -> Callable[[Any], None]:
+def settled(prompt: str = "", *, kept: bool) -> Callable[[Any], None]:
     """Looks at the row of a reply from a connection that has nothing to do with the door's.
+
+    Args:
+        kept: whether its words must be kept, and a budget hold or count it; otherwise neither must be.
 
     Raises:
         AssertionError: it is not there yet, is not settled, has no cost, or not the prompt with a version.
@@ -129,14 +148,16 @@ def settled(prompt: str = "") -> Callable[[Any], None]:
 
     other = psycopg.connect(os.environ["LOCKSTEP_BENCH_DATABASE_URL"], autocommit=True)
     row = (
-        "SELECT state, outcome, cost_micros, input_tokens, prompt, prompt_version <> ''"
-        " FROM lockstep_llm_call WHERE id = %s"
+        "SELECT state, outcome, cost_micros, input_tokens, prompt, prompt_version <> '', (SELECT length(p.request) > 1900"
+        " AND p.response <> '' FROM lockstep_privacy_payload AS p WHERE p.call = c.id),"
+        " EXISTS (SELECT FROM lockstep_budgets_budget AS b WHERE b.feature = c.feature)"
+        " FROM lockstep_llm_call AS c WHERE id = %s"
     )
 
     def check(reply: Any) -> None:
         found = other.execute(row, [reply.call]).fetchone()
         if (
-            found != ("settled", "ok", reply.cost_micros, 460, prompt, bool(prompt))
+            found != ("settled", "ok", reply.cost_micros, 460, prompt, bool(prompt), kept or None, kept)
             or reply.cost_micros is None
         ):
             raise AssertionError(f"the row of call {reply.call} was {found} when invoke returned")
