@@ -79,8 +79,8 @@ def litellm(url: str) -> Arm:
 
 
 def lockstep(url: str) -> Arm:
-    """A feature with an owner, asked on behalf of a person: price, ledger, a budget of the day, and the words of request
-    and answer kept without findings; both commits included."""
+    """A feature with an owner, asked on behalf of a person: price, ledger, a budget of the day, and request and answer
+    kept without findings; both commits included."""
     return asked_by_a_person("bench.support", kept=True)
 
 
@@ -148,8 +148,8 @@ def settled(prompt: str = "", *, kept: bool) -> Callable[[Any], None]:
 
     other = psycopg.connect(os.environ["LOCKSTEP_BENCH_DATABASE_URL"], autocommit=True)
     row = (
-        "SELECT state, outcome, cost_micros, input_tokens, prompt, prompt_version <> '', (SELECT length(p.request) > 1900"
-        " AND p.response <> '' FROM lockstep_privacy_payload AS p WHERE p.call = c.id),"
+        "SELECT state, outcome, cost_micros, input_tokens, prompt, prompt_version <> '', (SELECT p.response <> ''"
+        " AND length(p.request) > 1900 FROM lockstep_privacy_payload AS p WHERE p.call = c.id),"
         " EXISTS (SELECT FROM lockstep_budgets_budget AS b WHERE b.feature = c.feature)"
         " FROM lockstep_llm_call AS c WHERE id = %s"
     )

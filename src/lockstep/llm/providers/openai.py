@@ -18,10 +18,20 @@ __all__ = ["OpenAI"]
 OFFICIAL = "https://api.openai.com/v1"
 
 
-class _PerLoop(ChatOpenAI):
-    """LangChain shares one asynchronous client among all loops of the process; the second loop finds it closed."""
+class _Chat(ChatOpenAI):
+    """ChatOpenAI for more than one event loop, and without a second walk through what it sends."""
+
+    def _get_request_payload(self, input_: Any, *, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        """LangChain has made the messages ready for the wire. The SDK would go through them again, type by type, and
+        take a seventh of the call for it; what stands in its ``extra_body`` it sends as it is."""
+        payload = super()._get_request_payload(input_, stop=stop, **kwargs)
+        if "messages" in payload:  # and no ``input`` for /v1/responses
+            more = payload.get("extra_body") or {}
+            payload |= {"messages": [], "extra_body": {**more, "messages": payload["messages"]}}
+        return payload
 
     def _for_loop(self) -> Any:
+        """LangChain shares one asynchronous client among all loops of the process; the second finds it closed."""
         client = self.root_async_client.copy(
             http_client=openai.DefaultAsyncHttpxClient(base_url=self.root_async_client.base_url)
         )
@@ -53,7 +63,7 @@ class OpenAI:
 
     def chat(self, name: str, **parameters: Any) -> Metered:
         chosen = settings()
-        model: Metered = metered(_PerLoop)(
+        model: Metered = metered(_Chat)(
             **{
                 "timeout": chosen.timeout_s,
                 "max_tokens": chosen.max_output_tokens,
