@@ -221,7 +221,8 @@ def test_no_report_of_djangos_has_it(errors: Errors, debug: bool, settings: Any)
 def test_no_page_of_the_admin_has_it(errors: Errors) -> None:
     client = Client()
     client.force_login(User.objects.create_superuser("ann"))
-    pages = [reverse("admin:index"), reverse("admin:lockstep_llm_call_spend"), f"{reverse('admin:lockstep_llm_call_spend')}?format=csv"]  # fmt: skip
+    spend = reverse("admin:lockstep_llm_call_spend")
+    pages = [reverse("admin:index"), spend, f"{spend}?format=csv"]
     for model, model_admin in admin.site._registry.items():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         pages.append(reverse(f"{name}_changelist"))
