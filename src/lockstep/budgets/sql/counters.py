@@ -41,31 +41,29 @@ BEGIN
 END $body$
 """
 
-# The caller holds the period's row, so nobody else folds it. A hold of a call that is settled for good goes; that of
-# a lapsed one stays, for the call may still come back.
+# The caller holds the period's row, so nobody else folds it. The note of a call that is settled for good goes; that of
+# a lapsed one stays, for the call may still come back: where it does so just now, the next fold counts it.
 _FOLD = """
 CREATE FUNCTION lockstep_budgets_fold_v1(period bigint) RETURNS void LANGUAGE plpgsql AS $body$
 DECLARE
-    freed numeric;
-    more numeric;
-    lapsed record;
+    more bigint;
 BEGIN
     WITH gone AS (
         DELETE FROM lockstep_budgets_hold AS h WHERE h.period_id = $1 AND h.due AND h.final
-        RETURNING h.held, h.actual - h.counted AS more)
-    SELECT coalesce(sum(gone.held), 0), coalesce(sum(gone.more), 0) INTO freed, more FROM gone;
-    FOR lapsed IN
-        SELECT h.call, h.held, h.actual, h.actual - h.counted AS more FROM lockstep_budgets_hold AS h
-        WHERE h.period_id = $1 AND h.due AND NOT h.final FOR UPDATE
-    LOOP
-        UPDATE lockstep_budgets_hold AS h SET held = 0, counted = lapsed.actual, due = false
-        WHERE h.call = lapsed.call AND h.period_id = $1;
-        freed := freed + lapsed.held;
-        more := more + lapsed.more;
-    END LOOP;
+        RETURNING h.held, h.actual - h.counted AS more
+    ), lapsed AS (
+        SELECT h.call, h.held, h.actual - h.counted AS more FROM lockstep_budgets_hold AS h
+        WHERE h.period_id = $1 AND h.due AND NOT h.final FOR UPDATE SKIP LOCKED
+    ), kept AS (
+        UPDATE lockstep_budgets_hold AS h SET held = 0, counted = h.actual, due = false FROM lapsed
+        WHERE h.call = lapsed.call AND h.period_id = $1 RETURNING lapsed.held, lapsed.more
+    ), folded AS (
+        SELECT sum(each.held) AS held, sum(each.more) AS more
+        FROM (SELECT * FROM gone UNION ALL SELECT * FROM kept) AS each
+    )
     UPDATE lockstep_budgets_budgetperiod AS p
-    SET spent = p.spent + more, reserved = p.reserved - freed, folded_at = clock_timestamp()
-    WHERE p.id = $1;
+    SET spent = p.spent + folded.more, reserved = p.reserved - folded.held, folded_at = clock_timestamp()
+    FROM folded WHERE p.id = $1 AND folded.held IS NOT NULL RETURNING folded.more INTO more;
     IF more <> 0 THEN
         PERFORM lockstep_budgets_watch_v1($1);
     END IF;
@@ -97,6 +95,7 @@ END $body$
 CREATE = (
     """ALTER TABLE lockstep_budgets_budgetperiod SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0,
         autovacuum_vacuum_threshold = 5000)""",
+    """ALTER TABLE lockstep_budgets_hold SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)""",
     _SPAN,
     _PERIOD,
     _FOLD,

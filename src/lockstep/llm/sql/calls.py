@@ -143,16 +143,19 @@ DECLARE
     c lockstep_llm_call%ROWTYPE;
     held jsonb;
     output int := coalesce((asked ->> 'bound_output')::int, 0);
+    wider jsonb;
 BEGIN
     PERFORM set_config('lock_timeout', '5s', true);
     SELECT * INTO c FROM lockstep_llm_call WHERE id = call AND state = 'reserved' FOR UPDATE;
     IF NOT FOUND OR (c.bound_input >= input AND c.bound_output >= output) THEN
         RETURN '{}';
     END IF;
+    wider := asked || jsonb_build_object('had', jsonb_build_object(
+        'tokens', c.bound_input::bigint + c.bound_output, 'micros', c.bound_micros));
     c.bound_input := greatest(c.bound_input, input);
     c.bound_output := greatest(c.bound_output, output);
     c.bound_micros := lockstep_llm_bound_v1(c.price_id, c.rate_id, c.at, c.bound_input, c.bound_output);
-    held := lockstep_llm_reserve_v1(call, asked, c.at, c.bound_input::bigint + c.bound_output, c.bound_micros);
+    held := lockstep_llm_reserve_v1(call, wider, c.at, c.bound_input::bigint + c.bound_output, c.bound_micros);
     IF held ->> 'refused' IS NOT NULL THEN
         RETURN held;
     END IF;
