@@ -95,7 +95,8 @@ END $body$
 CREATE = (
     """ALTER TABLE lockstep_budgets_budgetperiod SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0,
         autovacuum_vacuum_threshold = 5000)""",
-    """ALTER TABLE lockstep_budgets_hold SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)""",
+    """ALTER TABLE lockstep_budgets_hold SET (autovacuum_vacuum_scale_factor = 0,
+        autovacuum_vacuum_threshold = 5000)""",
     _SPAN,
     _PERIOD,
     _FOLD,
