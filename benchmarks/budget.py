@@ -43,6 +43,8 @@ RACERS = 8
 """Clients of the figure that has a bar, of the race for the cap and of the random operations."""
 FEATURE = "bench.hot"
 CAP = 20_000
+PIECE = 2_000
+"""Random operations of one statement."""
 BOUNDLESS = 10**15
 SCOPES = {"whole": "pairs_per_s", "hooks": "hooks_pairs_per_s", "python": "python_pairs_per_s"}
 
@@ -204,10 +206,22 @@ def drift(link: psycopg.Connection[Any], operations: int, seed: float) -> int:
     fresh_budget(link, CAP)
     install(link, "lockstep")
     link.execute("SELECT bench_budgets()")
-    share = -(-operations // RACERS)
-    together([("CALL bench_random(%s, %s, 0, 0)", [share, seed / (1 + number)]) for number in range(RACERS)])
+    together(
+        [
+            lambda other, number=number: work_at_random(other, number, operations, seed)
+            for number in range(RACERS)
+        ]
+    )
     rows = link.execute("SELECT * FROM lockstep_budgets_drift_v1('-infinity')").fetchall()
     return sum(row[1] != row[2] or row[3] != row[4] for row in rows)
+
+
+def work_at_random(link: psycopg.Connection[Any], number: int, operations: int, seed: float) -> None:
+    """The share of one client, in pieces: within a statement the server counts no dead rows, and vacuums none."""
+    pieces = -(-operations // (RACERS * PIECE))
+    for piece in range(pieces):
+        sown = seed * (1 + number * pieces + piece) / (RACERS * pieces)
+        link.execute("CALL bench_random(%s, %s, 0, 0)", [-(-operations // (RACERS * pieces)), sown])
 
 
 def fresh_budget(link: psycopg.Connection[Any], cap: int) -> None:
@@ -231,18 +245,18 @@ def settled(link: psycopg.Connection[Any]) -> int:
     return int(row[0])  # type: ignore[index]
 
 
-def together(calls: Sequence[tuple[str, list[Any]]]) -> None:
-    """Each from a connection of its own, at once."""
+def together(clients: Sequence[Callable[[psycopg.Connection[Any]], None]]) -> None:
+    """Each with a connection of its own, at once."""
     failed: list[BaseException] = []
 
-    def one(statement: str, arguments: list[Any]) -> None:
+    def one(client: Callable[[psycopg.Connection[Any]], None]) -> None:
         try:
             with connect() as link:
-                link.execute(statement, arguments)
+                client(link)
         except BaseException as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=one, args=call) for call in calls]
+    threads = [threading.Thread(target=one, args=(client,)) for client in clients]
     for thread in threads:
         thread.start()
     for thread in threads:

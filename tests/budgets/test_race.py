@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 
-from lockstep.budgets.models import Alert, BudgetPeriod, Hold
+from lockstep.budgets.models import Alert, Budget, BudgetPeriod, Estimate, Hold
 from lockstep.core.models import Notice
 from lockstep.llm import ledger
 from lockstep.llm.models import Call
@@ -96,3 +98,47 @@ def test_a_budget_made_while_calls_race_has_missed_none(tmp_path: Path) -> None:
     counters()
     assert drift() == []
     assert BudgetPeriod.objects.filter(budget__in=made, spent__gt=0).exists()
+
+
+def test_whatever_happens_in_whatever_order_nobody_waits_for_another_in_a_circle(tmp_path: Path) -> None:
+    made = [
+        tokens(10**9, feature=feature, per=per, period=period)
+        for feature, per, period in (
+            ("", "user", "month"), ("support.answer", "all", "day"), ("", "cohort", "day"), ("", "all", "month"),
+            ("other.thing", "tenant", "month"), ("support.answer", "user", "day"), ("", "tenant", "day"),
+        )
+    ]  # fmt: skip
+    Budget.objects.filter(pk__in=[made[2].pk, made[4].pk]).update(bound="estimated")
+    Estimate.objects.create(feature="support.answer", unit="tokens", ratio=0.4, calls=100)
+    racing = [
+        start(workers.operate, seed, 150, environment=environment(), output=tmp_path / f"{seed}.txt")
+        for seed in range(6)
+    ]
+    for process in racing:
+        process.join()
+    assert [process.exitcode for process in racing] == [0] * 6, "".join(
+        file.read_text() for file in tmp_path.iterdir()
+    )
+    Budget.objects.filter(active=False).update(active=True)
+    assert drift() == []
+    counters()
+    assert drift() == []
+    assert Call.objects.filter(state="lapsed").exists()
+
+
+def test_a_call_waits_while_a_budget_is_made_and_is_counted_by_it() -> None:
+    came_back(100)
+    for _ in range(8):  # plans that are kept must see it too
+        came_back(0)
+    begun: list[Any] = []
+    with transaction.atomic():
+        budget = tokens(5_000)
+        caller = threading.Thread(target=lambda: begun.append(came_back(700)))
+        caller.start()
+        time.sleep(0.3)
+        assert begun == []
+    caller.join()
+    assert begun[0].refused is None
+    assert counters() == [(800, 0)]
+    assert BudgetPeriod.objects.get().budget == budget
+    assert drift() == []
