@@ -8,7 +8,15 @@ import threading
 import time
 from typing import Any
 
-__all__ = ["come_back", "die_between", "go_on_until_the_server_dies", "make_tables", "operate", "race"]
+__all__ = [
+    "call_again_and_again",
+    "come_back",
+    "die_between",
+    "go_on",
+    "make_tables",
+    "operate",
+    "race",
+]
 
 NAMES = ("", "a", "b")
 
@@ -65,6 +73,18 @@ def die_between() -> None:
     os.kill(os.getpid(), 9)
 
 
+def call_again_and_again(times: int) -> None:
+    import django
+
+    django.setup()
+    from tests.budgets.calls import came_back
+
+    for _ in range(times):
+        assert came_back(10).refused is None
+        print("done", flush=True)
+        time.sleep(0.02)
+
+
 def operate(seed: int, operations: int) -> None:
     """Everything that may happen to calls and budgets, in any order."""
     import django
@@ -109,26 +129,22 @@ def operate(seed: int, operations: int) -> None:
                 Budget.objects.filter(pk=chance.choice(budgets)).update(active=active)
 
 
-def go_on_until_the_server_dies(seed: int) -> None:
+def go_on(seed: int) -> None:
     """Says what the ledger has confirmed, and when by the clock that all processes share."""
     import django
 
     django.setup()
-    from lockstep.llm.exceptions import LedgerError
     from tests.budgets.calls import reserve, settle
 
     chance = random.Random(seed)
-    try:
-        while True:
-            asked, begun = reserve(cohort=chance.choice(NAMES))
-            assert begun.refused is None
-            print("reserved", asked.id, time.monotonic(), flush=True)
-            if chance.random() < 0.9:
-                tokens = chance.randint(0, 1_000)
-                settle(asked, tokens)
-                print("settled", asked.id, tokens, flush=True)
-    except LedgerError:
-        print("gone", flush=True)
+    while True:
+        asked, begun = reserve(cohort=chance.choice(NAMES))
+        assert begun.refused is None
+        print("reserved", asked.id, time.monotonic(), flush=True)
+        if chance.random() < 0.9:
+            tokens = chance.randint(0, 1_000)
+            settle(asked, tokens)
+            print("settled", asked.id, tokens, flush=True)
 
 
 def make_tables() -> None:

@@ -15,8 +15,11 @@ DECLARE
     lapsed record;
     count int := 0;
     moment timestamptz := clock_timestamp();  -- in a condition a volatile function keeps the index out
+    first timestamptz;
 BEGIN
-    IF NOT EXISTS (SELECT FROM lockstep_llm_call WHERE state = 'reserved' AND expires_at < moment) THEN
+    -- asked whether there is one, the planner hopes to meet it soon and reads the whole table
+    SELECT expires_at INTO first FROM lockstep_llm_call WHERE state = 'reserved' ORDER BY expires_at LIMIT 1;
+    IF first IS NULL OR first >= moment THEN
         RETURN 0;
     END IF;
     FOR lapsed IN
