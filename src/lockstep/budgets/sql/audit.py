@@ -6,7 +6,8 @@ from lockstep.budgets.sql.scope import matching
 
 __all__ = ["CREATE", "DROP"]
 
-# By the wall clock of the budget, as the reservation reads it; the range is for the index and a day wide of the clock.
+# By the wall clock of the budget, as the reservation reads it; the range is for the index, and a clock may be set back
+# by two hours.
 _CALLS = f"""
 CREATE FUNCTION lockstep_budgets_calls_v1(b lockstep_budgets_budget, starts timestamptz)
 RETURNS TABLE (id uuid, who text, state text, bound bigint, actual bigint) LANGUAGE sql STABLE AS $body$
@@ -17,8 +18,8 @@ RETURNS TABLE (id uuid, who text, state text, bound bigint, actual bigint) LANGU
     FROM lockstep_llm_call AS c
     CROSS JOIN LATERAL (SELECT lockstep_budgets_who_v1(b.per, c.cohort, c.tenant, c.user_key) AS who) AS named
     WHERE c.state IN ('reserved', 'settled', 'lapsed')
-        AND c.at BETWEEN starts - interval '1 day'
-            AND starts + CASE b.period WHEN 'day' THEN interval '2 days' ELSE interval '33 days' END
+        AND c.at BETWEEN starts
+            AND starts + CASE b.period WHEN 'day' THEN interval '27 hours' ELSE interval '747 hours' END
         AND date_trunc(b.period, c.at AT TIME ZONE b.time_zone) = date_trunc(b.period, starts AT TIME ZONE b.time_zone)
         AND {matching("c.feature", "named.who")}
 $body$

@@ -86,8 +86,7 @@ BEGIN
     END LOOP;
     PERFORM lockstep_budgets_close_v1();
     DELETE FROM lockstep_budgets_hold AS h USING lockstep_budgets_budgetperiod AS p
-    WHERE p.id = h.period_id AND p.ends_at < clock_timestamp() - interval '35 days'
-        AND h.actual IS NOT NULL AND NOT h.due;
+    WHERE p.id = h.period_id AND p.ends_at < clock_timestamp() - interval '35 days' AND NOT h.due;
     RETURN folded;
 END $body$
 """

@@ -42,10 +42,7 @@ RETURN CASE WHEN unit = 'tokens' THEN lockstep_budgets_tokens_v1(call)
 
 def matching(feature: str, who: str) -> str:
     """The condition that budget ``b`` counts a call of ``feature`` to ``who``."""
-    return (
-        f"b.feature IN ('', {feature})"
-        f" AND (b.per = 'all' OR ({who} <> '' AND b.who IN ('', {who})))"
-    )
+    return f"b.feature IN ('', {feature}) AND (b.per = 'all' OR ({who} <> '' AND b.who IN ('', {who})))"
 
 
 def starts(at: str) -> str:
