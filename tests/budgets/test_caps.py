@@ -315,6 +315,23 @@ def test_switched_on_again_it_counts_the_days_that_calls_may_still_come_back_to(
     assert drift() == []
 
 
+def test_a_call_that_comes_back_when_its_day_is_history_changes_no_counter() -> None:
+    tokens(20_000, time_zone="UTC")
+    asked = reserve()[0]
+    sql("UPDATE lockstep_llm_call SET expires_at = now() - interval '1 second'")
+    assert lapse() == 1
+    assert counters() == [(1_000, 0)]
+    sql(
+        "UPDATE lockstep_budgets_budgetperiod SET starts_at = starts_at - interval '40 days',"
+        " ends_at = ends_at - interval '40 days'"
+    )
+    sql("UPDATE lockstep_llm_call SET at = at - interval '40 days'")
+    assert counters() == [(1_000, 0)]
+    assert not Hold.objects.exists()
+    settle(asked, 300)
+    assert counters() == [(1_000, 0)]
+
+
 def test_a_limit_in_estimates_that_is_made_strict_keeps_what_it_held(price: None) -> None:
     for spent in range(1, 121):
         came_back(spent)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lockstep.budgets.sql.scope import OPEN
+
 __all__ = ["CREATE", "DROP"]
 
 # Days and months of a wall clock: 23 and 25 hours long where the clock is changed.
@@ -71,7 +73,7 @@ END $body$
 """
 
 # What a sweeper does for budgets that nobody uses just now.
-_SWEEP = """
+_SWEEP = f"""
 CREATE FUNCTION lockstep_budgets_sweep_v1() RETURNS int LANGUAGE plpgsql AS $body$
 DECLARE
     late record;
@@ -86,7 +88,7 @@ BEGIN
     END LOOP;
     PERFORM lockstep_budgets_close_v1();
     DELETE FROM lockstep_budgets_hold AS h USING lockstep_budgets_budgetperiod AS p
-    WHERE p.id = h.period_id AND p.ends_at < clock_timestamp() - interval '35 days' AND NOT h.due;
+    WHERE p.id = h.period_id AND p.ends_at < clock_timestamp() - {OPEN} - interval '1 day' AND NOT h.due;
     RETURN folded;
 END $body$
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lockstep.budgets.sql.scope import ALONE
+from lockstep.budgets.sql.scope import ALONE, OPEN
 
 __all__ = ["CREATE", "DROP"]
 
@@ -56,7 +56,7 @@ END $body$
 
 # Nobody begins or ends a call meanwhile. Days and months of before, which calls may still come back to, are counted
 # too: while the budget was off nobody did.
-_RECOUNT = """
+_RECOUNT = f"""
 CREATE FUNCTION lockstep_budgets_recount_v1(budget bigint) RETURNS void LANGUAGE plpgsql AS $body$
 DECLARE
     b lockstep_budgets_budget%ROWTYPE;
@@ -71,7 +71,7 @@ BEGIN
     FOR span IN
         SELECT now.starts, now.ends FROM lockstep_budgets_span_v1(b.period, b.time_zone, moment) AS now
         UNION SELECT p.starts_at, p.ends_at FROM lockstep_budgets_budgetperiod AS p
-        WHERE p.budget_id = b.id AND p.ends_at > moment - interval '35 days' ORDER BY 1
+        WHERE p.budget_id = b.id AND p.ends_at > moment - {OPEN} ORDER BY 1
     LOOP
         UPDATE lockstep_budgets_budgetperiod AS p SET spent = 0, reserved = 0
         WHERE p.budget_id = b.id AND p.starts_at = span.starts;

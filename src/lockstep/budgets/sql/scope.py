@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["ALONE", "CREATE", "DROP", "TOGETHER", "matching", "starts"]
+__all__ = ["ALONE", "CREATE", "DROP", "OPEN", "TOGETHER", "matching", "starts"]
 
 TOGETHER = "together constant text := pg_advisory_xact_lock_shared(hashtext('lockstep_budgets'))"
 """Declared by whoever begins or ends a call: after it no budget is made or switched on until the call is committed."""
 
 ALONE = "PERFORM pg_advisory_xact_lock(hashtext('lockstep_budgets'))"
 """Whoever counts a budget from the ledger: nobody begins or ends a call until that is committed."""
+
+OPEN = "interval '35 days'"
+"""For so long after its end a period still takes what calls come back with; then it is history."""
 
 _WHO = """
 CREATE FUNCTION lockstep_budgets_who_v1(per text, cohort text, tenant text, user_key text) RETURNS text
@@ -20,7 +23,7 @@ RETURN CASE per WHEN 'cohort' THEN cohort WHEN 'tenant' THEN tenant WHEN 'user' 
 _BOUND = """
 CREATE FUNCTION lockstep_budgets_bound_v1(unit text, currency text, tokens bigint, micros bigint, paid_in text)
 RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN unit = 'tokens' THEN tokens WHEN currency <> paid_in THEN NULL
+RETURN CASE WHEN unit = 'tokens' THEN tokens WHEN currency IS DISTINCT FROM paid_in THEN NULL
     WHEN micros > 1000000000000000 THEN 1000000000000000 ELSE micros END
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lockstep.budgets.sql.scope import TOGETHER, matching, starts
+from lockstep.budgets.sql.scope import OPEN, TOGETHER, matching, starts
 from lockstep.llm.sql.hooks import SETTLE_SIGNATURE
 
 __all__ = ["CREATE", "DROP", "SETTLE"]
@@ -98,6 +98,7 @@ BEGIN
             ON {matching("c.feature", "lockstep_budgets_who_v1(b.per, c.cohort, c.tenant, c.user_key)")}
         JOIN lockstep_budgets_budgetperiod AS p ON p.budget_id = b.id AND p.starts_at = {starts("c.at")}
             AND p.who = lockstep_budgets_who_v1(b.per, c.cohort, c.tenant, c.user_key)
+            AND p.ends_at > clock_timestamp() - {OPEN}
         WHERE c.id = $1 AND b.active ORDER BY b.id
     LOOP
         INSERT INTO lockstep_budgets_hold AS h (call, period_id, held, actual, counted, final, due)
