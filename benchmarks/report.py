@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of the table: a key of an arm, a heading and how a number is printed."""
+    """One column of the table: a key of an arm, a heading and how a number is printed. ``a/b`` is key b of figure a."""
 
     key: str
     heading: str
@@ -104,7 +104,7 @@ class Report:
         return aligned([headings, *rows])
 
     def _row(self, arm: str, figures: Mapping[str, Any]) -> list[str]:
-        cells = [arm, *(_cell(figures.get(column.key), column.form) for column in self.columns)]
+        cells = [arm, *(_cell(_figure(figures, column.key), column.form) for column in self.columns)]
         if self.peer in self.arms:
             base, value = self.arms[self.peer].get(self.peer_key), figures.get(self.peer_key)
             cells.append(_cell(value / base if base and value is not None else None, "{:.2f}"))
@@ -134,6 +134,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 6) if math.isfinite(value) else None
     return value
+
+
+def _figure(figures: Mapping[str, Any], key: str) -> Any:
+    first, _, rest = key.partition("/")
+    return _figure(figures.get(first) or {}, rest) if rest else figures.get(first)
 
 
 def _cell(value: Any, form: str) -> str:

@@ -27,6 +27,8 @@ TABLE, BARE = "lockstep_privacy_payload", "bare_payload"
 
 READS = {
     "by_call": "SELECT request FROM {table} WHERE call = (md5('%(at)s'))::uuid",
+    "by_call_and_day": "SELECT request FROM {table} WHERE call = (md5('%(at)s'))::uuid"
+    " AND expires_at = '%(expires_at)s'",
     "by_person": "SELECT call, request, response FROM {table} WHERE subject = 'p-%(at)s'",
     "recent": "SELECT call, at, request FROM {table} WHERE feature = 'support.answer'"
     " AND at > now() - interval '2 days' ORDER BY at DESC LIMIT 1000",
@@ -49,13 +51,21 @@ def run(options: argparse.Namespace) -> Report:
                 "row security does not bind this role: use an ordinary one, as bin/bench does"
             )
         fill(link, rows)
+        expires = link.execute(
+            f"SELECT p.expires_at::text FROM generate_series(0, {ITEMS - 1}) AS n"
+            f" JOIN {TABLE} AS p ON p.call = md5(n::text)::uuid ORDER BY n"
+        ).fetchall()
         arms: dict[str, dict[str, Any]] = {}
         for name, text in READS.items():
             items = list(range(ITEMS if name.startswith("by") else ITEMS // 5))
             timed = interleave(
-                {arm: ask(link, text.replace("{table}", table)) for arm, table in (("bare", BARE), ("guarded", TABLE))},
-                items, warmup=10,
-            )  # fmt: skip
+                {
+                    arm: ask(link, text.replace("{table}", table), expires)
+                    for arm, table in (("bare", BARE), ("guarded", TABLE))
+                },
+                items,
+                warmup=10,
+            )
             if timed["bare"].results != timed["guarded"].results:
                 raise BenchmarkError(f"{name}: the two tables do not answer alike")
             bare, guarded = (percentile(timed[arm].times_ms, 50) for arm in ("bare", "guarded"))
@@ -71,8 +81,10 @@ def run(options: argparse.Namespace) -> Report:
     )  # fmt: skip
 
 
-def ask(link: psycopg.Connection[Any], text: str) -> Any:
-    return lambda at: link.execute(text.replace("%(at)s", str(at)).encode()).fetchall()
+def ask(link: psycopg.Connection[Any], text: str, expires: list[Any]) -> Any:
+    return lambda at: link.execute(
+        text.replace("%(at)s", str(at)).replace("%(expires_at)s", expires[at][0]).encode()
+    ).fetchall()
 
 
 def fill(link: psycopg.Connection[Any], rows: int) -> None:

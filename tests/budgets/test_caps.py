@@ -285,6 +285,80 @@ def test_switched_off_and_on_again_it_has_missed_nothing() -> None:
     assert drift() == []
 
 
+def test_a_call_that_lapsed_comes_back_after_its_budget_was_switched_off_and_on() -> None:
+    budget = tokens(20_000)
+    asked = reserve()[0]
+    sql("UPDATE lockstep_llm_call SET expires_at = now() - interval '1 second'")
+    assert lapse() == 1
+    Budget.objects.filter(pk=budget.pk).update(active=False)
+    Budget.objects.filter(pk=budget.pk).update(active=True)
+    assert counters() == [(1_000, 0)]
+    settle(asked, 300)
+    assert counters() == [(300, 0)]
+    assert drift() == []
+
+
+def test_switched_on_again_it_counts_the_days_that_calls_may_still_come_back_to() -> None:
+    budget = tokens(20_000)
+    asked, other = reserve()[0], reserve()[0]
+    Budget.objects.filter(pk=budget.pk).update(active=False)
+    settle(asked, 300)
+    came_back(50)
+    sql(
+        "UPDATE lockstep_budgets_budgetperiod SET starts_at = starts_at - interval '1 day', ends_at = starts_at"
+    )
+    sql("UPDATE lockstep_llm_call SET at = at - interval '1 day'")
+    Budget.objects.filter(pk=budget.pk).update(active=True)
+    assert counters() == [(350, 1_000)]
+    settle(other, 20)
+    assert counters() == [(370, 0)]
+    assert drift() == []
+
+
+def test_a_call_that_comes_back_when_its_day_is_history_changes_no_counter() -> None:
+    tokens(20_000, time_zone="UTC")
+    asked = reserve()[0]
+    sql("UPDATE lockstep_llm_call SET expires_at = now() - interval '1 second'")
+    assert lapse() == 1
+    assert counters() == [(1_000, 0)]
+    sql(
+        "UPDATE lockstep_budgets_budgetperiod SET starts_at = starts_at - interval '40 days',"
+        " ends_at = ends_at - interval '40 days'"
+    )
+    sql("UPDATE lockstep_llm_call SET at = at - interval '40 days'")
+    assert counters() == [(1_000, 0)]
+    assert not Hold.objects.exists()
+    settle(asked, 300)
+    assert counters() == [(1_000, 0)]
+
+
+def test_a_limit_in_estimates_that_is_made_strict_keeps_what_it_held(price: None) -> None:
+    for spent in range(1, 121):
+        came_back(spent)
+    budget = tokens(100_000, bound="estimated")
+    sql("SELECT lockstep_budgets_estimate_v1()")
+    asked, other = reserve()[0], reserve()[0]
+    Budget.objects.filter(pk=budget.pk).update(bound="strict")
+    assert widen(asked, 1_900) == {}
+    assert counters()[0][1] == 2_000 + 119
+    assert drift() == []
+    settle(asked, 30), settle(other, 40)
+    assert counters()[0][1] == 0
+    assert drift() == []
+
+
+def test_an_estimate_that_another_budget_refuses_leaves_no_note(price: None) -> None:
+    for spent in range(1, 121):
+        came_back(spent)
+    tokens(100_000, bound="estimated")
+    sql("SELECT lockstep_budgets_estimate_v1()")
+    tokens(7_260 + 1_500, feature="")
+    assert reserve()[1].refused is None
+    assert reserve()[1].refused == "budget_contended"
+    assert Hold.objects.count() == 1
+    assert drift() == []
+
+
 def test_what_a_budget_counts_is_never_changed() -> None:
     budget = tokens(5_000)
     for change in ({"feature": "x"}, {"period": "month"}, {"unit": "money", "currency": "GBP"}):

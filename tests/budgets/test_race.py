@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 
-from lockstep.budgets.models import Alert, BudgetPeriod, Hold
+from lockstep.budgets.models import Alert, Budget, BudgetPeriod, Estimate, Hold
 from lockstep.core.models import Notice
 from lockstep.llm import ledger
 from lockstep.llm.models import Call
@@ -16,7 +17,7 @@ from tests.budgets import workers
 from tests.budgets.calls import came_back
 from tests.budgets.test_caps import counters, drift, sql, tokens
 from tests.processes import run, start
-from tests.search.workers import environment
+from tests.search.workers import environment, until
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 PROCESSES, THREADS, EACH = 4, 4, 40
@@ -96,3 +97,45 @@ def test_a_budget_made_while_calls_race_has_missed_none(tmp_path: Path) -> None:
     counters()
     assert drift() == []
     assert BudgetPeriod.objects.filter(budget__in=made, spent__gt=0).exists()
+
+
+def test_whatever_happens_in_whatever_order_nobody_waits_for_another_in_a_circle(tmp_path: Path) -> None:
+    made = [
+        tokens(10**9, feature=feature, per=per, period=period)
+        for feature, per, period in (
+            ("", "user", "month"), ("support.answer", "all", "day"), ("", "cohort", "day"), ("", "all", "month"),
+            ("other.thing", "tenant", "month"), ("support.answer", "user", "day"), ("", "tenant", "day"),
+        )
+    ]  # fmt: skip
+    Budget.objects.filter(pk__in=[made[2].pk, made[4].pk]).update(bound="estimated")
+    Estimate.objects.create(feature="support.answer", unit="tokens", ratio=0.4, calls=100)
+    racing = [
+        start(workers.operate, seed, 150, environment=environment(), output=tmp_path / f"{seed}.txt")
+        for seed in range(6)
+    ]
+    for process in racing:
+        process.join()
+    assert [process.exitcode for process in racing] == [0] * 6, "".join(
+        file.read_text() for file in tmp_path.iterdir()
+    )
+    Budget.objects.filter(active=False).update(active=True)
+    assert drift() == []
+    counters()
+    assert drift() == []
+    assert Call.objects.filter(state="lapsed").exists()
+
+
+def test_a_call_waits_while_a_budget_is_made_and_is_counted_by_it(tmp_path: Path) -> None:
+    output = tmp_path / "calls.txt"
+    caller = start(workers.call_again_and_again, 40, environment=environment(), output=output)
+    until(lambda: output.exists() and output.read_text().count("done") > 10)  # its plans are made and kept
+    with transaction.atomic():
+        budget = tokens(10**9)
+        until(lambda: sql("SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'") != [])
+        made = output.read_text().count("done")
+    caller.join()
+    assert caller.exitcode == 0, output.read_text()
+    assert made < 40
+    assert counters() == [(40 * 10, 0)]
+    assert BudgetPeriod.objects.get().budget == budget
+    assert drift() == []

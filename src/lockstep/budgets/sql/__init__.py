@@ -1,10 +1,10 @@
 """What the database itself holds: reservations that fit, settlements that count once, alerts that come once."""
 
-from lockstep.budgets.sql import alerts, audit, counters, guards, reserve, settle
+from lockstep.budgets.sql import alerts, audit, counters, guards, reserve, scope, settle
 
 __all__ = ["CREATE", "DROP"]
 
-_PARTS = (counters, alerts, settle, guards, audit)
+_PARTS = (scope, counters, alerts, settle, guards, audit)
 
 CREATE = (*(statement for part in _PARTS for statement in part.CREATE), reserve.RESERVE, settle.SETTLE)
 """The last two replace hooks of the door."""

@@ -89,6 +89,7 @@ BEGIN
 END $body$
 """
 
+# At midnight many come here at once, with counters locked that others want: nobody waits for what another closes.
 _CLOSE = """
 CREATE FUNCTION lockstep_budgets_close_v1() RETURNS void LANGUAGE plpgsql AS $body$
 DECLARE
@@ -97,6 +98,7 @@ BEGIN
     FOR old IN SELECT a.id FROM lockstep_budgets_alert AS a
         JOIN lockstep_budgets_budgetperiod AS p ON p.id = a.period_id
         WHERE a.resolved_at IS NULL AND p.ends_at <= clock_timestamp() ORDER BY a.id
+        FOR NO KEY UPDATE OF a SKIP LOCKED
     LOOP
         PERFORM lockstep_budgets_resolve_v1(old.id, 'A new period has begun.');
     END LOOP;

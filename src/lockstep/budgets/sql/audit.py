@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from lockstep.budgets.sql.scope import matching
+
 __all__ = ["CREATE", "DROP"]
 
-# By the wall clock of the budget, as the reservation reads it; the range is for the index and a day wide of the clock.
-_CALLS = """
+# By the wall clock of the budget, as the reservation reads it; the range is for the index, and a clock may be set back
+# by two hours.
+_CALLS = f"""
 CREATE FUNCTION lockstep_budgets_calls_v1(b lockstep_budgets_budget, starts timestamptz)
 RETURNS TABLE (id uuid, who text, state text, bound bigint, actual bigint) LANGUAGE sql STABLE AS $body$
     SELECT c.id, named.who, c.state,
-        CASE b.unit WHEN 'tokens' THEN c.bound_input::bigint + c.bound_output
-            ELSE CASE c.currency WHEN b.currency THEN coalesce(c.bound_micros, 0) ELSE 0 END END,
-        CASE b.unit WHEN 'tokens' THEN lockstep_budgets_tokens_v1(c)
-            ELSE CASE c.currency WHEN b.currency THEN coalesce(c.cost_micros, c.bound_micros, 0) ELSE 0 END END
+        coalesce(lockstep_budgets_bound_v1(b.unit, b.currency, c.bound_input::bigint + c.bound_output, c.bound_micros,
+            c.currency), 0),
+        lockstep_budgets_actual_v1(b.unit, b.currency, c)
     FROM lockstep_llm_call AS c
-    CROSS JOIN LATERAL (SELECT CASE b.per WHEN 'cohort' THEN c.cohort WHEN 'tenant' THEN c.tenant
-        WHEN 'user' THEN c.user_key ELSE '' END AS who) AS named
+    CROSS JOIN LATERAL (SELECT lockstep_budgets_who_v1(b.per, c.cohort, c.tenant, c.user_key) AS who) AS named
     WHERE c.state IN ('reserved', 'settled', 'lapsed')
-        AND c.at BETWEEN starts - interval '1 day' AND starts + interval '33 days'
+        AND c.at BETWEEN starts
+            AND starts + CASE b.period WHEN 'day' THEN interval '27 hours' ELSE interval '747 hours' END
         AND date_trunc(b.period, c.at AT TIME ZONE b.time_zone) = date_trunc(b.period, starts AT TIME ZONE b.time_zone)
-        AND (b.feature = '' OR c.feature = b.feature)
-        AND (b.per = 'all' OR (named.who <> '' AND b.who IN ('', named.who)))
+        AND {matching("c.feature", "named.who")}
 $body$
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lockstep.budgets.sql.scope import OPEN
+
 __all__ = ["CREATE", "DROP"]
 
 # Days and months of a wall clock: 23 and 25 hours long where the clock is changed.
@@ -41,31 +43,29 @@ BEGIN
 END $body$
 """
 
-# The caller holds the period's row, so nobody else folds it. A hold of a call that is settled for good goes; that of
-# a lapsed one stays, for the call may still come back.
+# The caller holds the period's row, so nobody else folds it. The note of a call that is settled for good goes; that of
+# a lapsed one stays, for the call may still come back: where it does so just now, the next fold counts it.
 _FOLD = """
 CREATE FUNCTION lockstep_budgets_fold_v1(period bigint) RETURNS void LANGUAGE plpgsql AS $body$
 DECLARE
-    freed numeric;
-    more numeric;
-    lapsed record;
+    more bigint;
 BEGIN
     WITH gone AS (
         DELETE FROM lockstep_budgets_hold AS h WHERE h.period_id = $1 AND h.due AND h.final
-        RETURNING h.held, h.actual - h.counted AS more)
-    SELECT coalesce(sum(gone.held), 0), coalesce(sum(gone.more), 0) INTO freed, more FROM gone;
-    FOR lapsed IN
-        SELECT h.call, h.held, h.actual, h.actual - h.counted AS more FROM lockstep_budgets_hold AS h
-        WHERE h.period_id = $1 AND h.due AND NOT h.final FOR UPDATE
-    LOOP
-        UPDATE lockstep_budgets_hold AS h SET held = 0, counted = lapsed.actual, due = false
-        WHERE h.call = lapsed.call AND h.period_id = $1;
-        freed := freed + lapsed.held;
-        more := more + lapsed.more;
-    END LOOP;
+        RETURNING h.held, h.actual - h.counted AS more
+    ), lapsed AS (
+        SELECT h.call, h.held, h.actual - h.counted AS more FROM lockstep_budgets_hold AS h
+        WHERE h.period_id = $1 AND h.due AND NOT h.final FOR UPDATE SKIP LOCKED
+    ), kept AS (
+        UPDATE lockstep_budgets_hold AS h SET held = 0, counted = h.actual, due = false FROM lapsed
+        WHERE h.call = lapsed.call AND h.period_id = $1 RETURNING lapsed.held, lapsed.more
+    ), folded AS (
+        SELECT sum(each.held) AS held, sum(each.more) AS more
+        FROM (SELECT * FROM gone UNION ALL SELECT * FROM kept) AS each
+    )
     UPDATE lockstep_budgets_budgetperiod AS p
-    SET spent = p.spent + more, reserved = p.reserved - freed, folded_at = clock_timestamp()
-    WHERE p.id = $1;
+    SET spent = p.spent + folded.more, reserved = p.reserved - folded.held, folded_at = clock_timestamp()
+    FROM folded WHERE p.id = $1 AND folded.held IS NOT NULL RETURNING folded.more INTO more;
     IF more <> 0 THEN
         PERFORM lockstep_budgets_watch_v1($1);
     END IF;
@@ -73,7 +73,7 @@ END $body$
 """
 
 # What a sweeper does for budgets that nobody uses just now.
-_SWEEP = """
+_SWEEP = f"""
 CREATE FUNCTION lockstep_budgets_sweep_v1() RETURNS int LANGUAGE plpgsql AS $body$
 DECLARE
     late record;
@@ -88,14 +88,15 @@ BEGIN
     END LOOP;
     PERFORM lockstep_budgets_close_v1();
     DELETE FROM lockstep_budgets_hold AS h USING lockstep_budgets_budgetperiod AS p
-    WHERE p.id = h.period_id AND p.ends_at < clock_timestamp() - interval '35 days'
-        AND h.actual IS NOT NULL AND NOT h.due;
+    WHERE p.id = h.period_id AND p.ends_at < clock_timestamp() - {OPEN} - interval '1 day' AND NOT h.due;
     RETURN folded;
 END $body$
 """
 
 CREATE = (
     """ALTER TABLE lockstep_budgets_budgetperiod SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0,
+        autovacuum_vacuum_threshold = 5000)""",
+    """ALTER TABLE lockstep_budgets_hold SET (autovacuum_vacuum_scale_factor = 0,
         autovacuum_vacuum_threshold = 5000)""",
     _SPAN,
     _PERIOD,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from lockstep.budgets.sql.scope import ALONE, OPEN
+
 __all__ = ["CREATE", "DROP"]
 
-_GUARD = """
+# The lock is taken before any row of a period is: those who begin a call have both in that order.
+_GUARD = f"""
 CREATE FUNCTION lockstep_budgets_guard_v1() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
     IF TG_OP = 'UPDATE' AND (NEW.feature, NEW.per, NEW.who, NEW.period, NEW.time_zone, NEW.unit, NEW.currency)
@@ -14,6 +17,9 @@ BEGIN
             HINT = 'Make another one and switch this one off: its history stays.';
     END IF;
     PERFORM now() AT TIME ZONE NEW.time_zone;
+    IF NEW.active AND (TG_OP = 'INSERT' OR NOT OLD.active) THEN
+        {ALONE};
+    END IF;
     RETURN NEW;
 END $body$
 """
@@ -48,30 +54,38 @@ BEGIN
 END $body$
 """
 
-# Nobody begins or ends a call while this looks: both read the table of budgets first, and it is locked.
-_RECOUNT = """
+# Nobody begins or ends a call meanwhile. Days and months of before, which calls may still come back to, are counted
+# too: while the budget was off nobody did.
+_RECOUNT = f"""
 CREATE FUNCTION lockstep_budgets_recount_v1(budget bigint) RETURNS void LANGUAGE plpgsql AS $body$
 DECLARE
     b lockstep_budgets_budget%ROWTYPE;
+    moment constant timestamptz := clock_timestamp();
     span record;
     seen record;
     counter bigint;
 BEGIN
-    LOCK TABLE lockstep_budgets_budget IN ACCESS EXCLUSIVE MODE;
     SELECT * INTO b FROM lockstep_budgets_budget AS known WHERE known.id = $1;
-    span := lockstep_budgets_span_v1(b.period, b.time_zone, clock_timestamp());
     DELETE FROM lockstep_budgets_hold AS h USING lockstep_budgets_budgetperiod AS p
-    WHERE p.id = h.period_id AND p.budget_id = b.id AND p.starts_at = span.starts;
-    UPDATE lockstep_budgets_budgetperiod AS p SET spent = 0, reserved = 0
-    WHERE p.budget_id = b.id AND p.starts_at = span.starts;
-    FOR seen IN SELECT s.who, s.spent, s.reserved FROM lockstep_budgets_ledger_v1(b, span.starts) AS s LOOP
-        counter := lockstep_budgets_period_v1(b.id, seen.who, span.starts, span.ends);
-        INSERT INTO lockstep_budgets_hold (call, period_id, held, actual, counted, final, due)
-        SELECT c.id, counter, c.bound, NULL, 0, false, false
-        FROM lockstep_budgets_calls_v1(b, span.starts) AS c WHERE c.who = seen.who AND c.state = 'reserved';
-        UPDATE lockstep_budgets_budgetperiod AS p
-        SET spent = seen.spent, reserved = seen.reserved, folded_at = clock_timestamp() WHERE p.id = counter;
-        PERFORM lockstep_budgets_watch_v1(counter);
+    WHERE p.id = h.period_id AND p.budget_id = b.id;
+    FOR span IN
+        SELECT now.starts, now.ends FROM lockstep_budgets_span_v1(b.period, b.time_zone, moment) AS now
+        UNION SELECT p.starts_at, p.ends_at FROM lockstep_budgets_budgetperiod AS p
+        WHERE p.budget_id = b.id AND p.ends_at > moment - {OPEN} ORDER BY 1
+    LOOP
+        UPDATE lockstep_budgets_budgetperiod AS p SET spent = 0, reserved = 0
+        WHERE p.budget_id = b.id AND p.starts_at = span.starts;
+        FOR seen IN SELECT s.who, s.spent, s.reserved FROM lockstep_budgets_ledger_v1(b, span.starts) AS s LOOP
+            counter := lockstep_budgets_period_v1(b.id, seen.who, span.starts, span.ends);
+            UPDATE lockstep_budgets_budgetperiod AS p
+            SET spent = seen.spent, reserved = seen.reserved, folded_at = moment WHERE p.id = counter;
+            INSERT INTO lockstep_budgets_hold (call, period_id, held, actual, counted, final, due)
+            SELECT c.id, counter, 0, c.actual, c.actual, false, false
+            FROM lockstep_budgets_calls_v1(b, span.starts) AS c WHERE c.who = seen.who AND c.state = 'lapsed';
+            IF span.ends > moment THEN
+                PERFORM lockstep_budgets_watch_v1(counter);
+            END IF;
+        END LOOP;
     END LOOP;
 END $body$
 """

@@ -2,86 +2,96 @@
 
 from __future__ import annotations
 
+from lockstep.budgets.sql.scope import TOGETHER, matching, starts
 from lockstep.llm.sql.hooks import RESERVE_SIGNATURE
 
 __all__ = ["RESERVE"]
 
 # Every call takes its budgets in the order of their ids, so no two wait for each other. The condition of the UPDATE
 # is read from the row as it is once its lock is there: that is the whole of the race against other workers.
+# What is held is what the ledger's row says; only an estimate needs a note of its own.
 RESERVE = f"""
 CREATE OR REPLACE FUNCTION {RESERVE_SIGNATURE} LANGUAGE plpgsql VOLATILE AS $function$
 #variable_conflict use_variable
 DECLARE
+    {TOGETHER};
     forced constant boolean := coalesce((asked ->> 'forced')::boolean, false);
-    again boolean;
+    feature constant text := coalesce(asked ->> 'feature', '');
+    cohort constant text := coalesce(asked ->> 'cohort', '');
+    tenant constant text := coalesce(asked ->> 'tenant', '');
+    person constant text := coalesce(asked ->> 'user_key', '');
+    paid_in constant text := asked ->> 'currency';
+    widens constant boolean := asked ? 'had';
+    had_tokens constant bigint := asked #>> '{{had,tokens}}';
+    had_micros constant bigint := asked #>> '{{had,micros}}';
     budget record;
-    span record;
     wanted bigint;
-    had bigint;
+    extra bigint;
+    noted bigint;
     counter bigint;
+    span record;
     refused jsonb;
     periods bigint[] := '{{}}';
-    holds bigint[] := '{{}}';
     extras bigint[] := '{{}}';
+    notes bigint[] := '{{}}';
 BEGIN
-    LOCK TABLE lockstep_budgets_budget IN ACCESS SHARE MODE;  -- while a budget is counted from the ledger, wait
-    again := EXISTS (SELECT FROM lockstep_budgets_hold AS h WHERE h.call = lockstep_llm_reserve_v1.call);
     FOR budget IN
-        SELECT b.*, coalesce(named.who, '') AS person FROM lockstep_budgets_budget AS b
-        CROSS JOIN LATERAL (SELECT asked ->> CASE b.per WHEN 'user' THEN 'user_key' ELSE b.per END AS who) AS named
-        WHERE b.active AND b.feature IN ('', coalesce(asked ->> 'feature', ''))
-            AND (b.per = 'all' OR (named.who <> '' AND b.who IN ('', named.who)))
+        SELECT b.id, b.cap, b.unit, b.period, b.time_zone, b.bound = 'estimated' AS estimated,
+            lockstep_budgets_who_v1(b.per, cohort, tenant, person) AS who, {starts("began")} AS starts,
+            lockstep_budgets_bound_v1(b.unit, b.currency, bound_tokens, bound_micros, paid_in) AS bound,
+            lockstep_budgets_bound_v1(b.unit, b.currency, had_tokens, had_micros, paid_in) AS had
+        FROM lockstep_budgets_budget AS b
+        WHERE b.active AND {matching("feature", "lockstep_budgets_who_v1(b.per, cohort, tenant, person)")}
         ORDER BY b.id
     LOOP
-        wanted := CASE WHEN budget.unit = 'tokens' THEN bound_tokens
-            WHEN budget.currency = asked ->> 'currency' THEN bound_micros END;
-        IF wanted IS NULL AND budget.bound = 'strict' AND NOT forced THEN
+        IF budget.bound IS NULL AND NOT budget.estimated AND NOT forced THEN
             refused := jsonb_build_object('refused', 'unpriced', 'budget', budget.id);
             EXIT;
         END IF;
-        wanted := least(coalesce(wanted, 0), 1000000000000000);
-        IF budget.bound = 'estimated' THEN
-            wanted := ceil(wanted * lockstep_budgets_ratio_v1(asked ->> 'feature', budget.unit));
+        wanted := coalesce(budget.bound, 0);
+        IF budget.estimated THEN
+            wanted := ceil(wanted * lockstep_budgets_ratio_v1(feature, budget.unit));
         END IF;
-
-        span := lockstep_budgets_span_v1(budget.period, budget.time_zone, began);
-        had := 0;
-        IF again THEN
-            SELECT h.held INTO had FROM lockstep_budgets_hold AS h
+        extra := wanted;
+        noted := NULL;
+        IF widens THEN
+            SELECT h.held INTO noted FROM lockstep_budgets_hold AS h
             JOIN lockstep_budgets_budgetperiod AS p ON p.id = h.period_id
             WHERE h.call = lockstep_llm_reserve_v1.call AND p.budget_id = budget.id;
-            had := coalesce(had, 0);
+            extra := wanted - coalesce(noted, budget.had, 0);
         END IF;
-        UPDATE lockstep_budgets_budgetperiod AS p SET reserved = p.reserved + wanted - had
-        WHERE p.budget_id = budget.id AND p.who = budget.person AND p.starts_at = span.starts
-            AND (forced OR p.spent + p.reserved + wanted - had <= budget.cap)
+
+        UPDATE lockstep_budgets_budgetperiod AS p SET reserved = p.reserved + extra
+        WHERE p.budget_id = budget.id AND p.who = budget.who AND p.starts_at = budget.starts
+            AND (forced OR p.spent + p.reserved + extra <= budget.cap)
         RETURNING p.id INTO counter;
         IF NOT FOUND THEN
-            counter := lockstep_budgets_period_v1(budget.id, budget.person, span.starts, span.ends);
+            span := lockstep_budgets_span_v1(budget.period, budget.time_zone, began);
+            counter := lockstep_budgets_period_v1(budget.id, budget.who, span.starts, span.ends);
             PERFORM FROM lockstep_budgets_budgetperiod AS p WHERE p.id = counter FOR NO KEY UPDATE;
             PERFORM lockstep_budgets_fold_v1(counter);
-            UPDATE lockstep_budgets_budgetperiod AS p SET reserved = p.reserved + wanted - had
-            WHERE p.id = counter AND (forced OR p.spent + p.reserved + wanted - had <= budget.cap);
+            UPDATE lockstep_budgets_budgetperiod AS p SET reserved = p.reserved + extra
+            WHERE p.id = counter AND (forced OR p.spent + p.reserved + extra <= budget.cap);
             IF NOT FOUND THEN
-                refused := lockstep_budgets_refusal_v1(counter, wanted - had);
+                refused := lockstep_budgets_refusal_v1(counter, extra);
                 EXIT;
             END IF;
         END IF;
         periods := periods || counter;
-        holds := holds || wanted;
-        extras := extras || (wanted - had);
+        extras := extras || extra;
+        notes := notes || CASE WHEN noted IS NOT NULL OR wanted <> coalesce(budget.bound, 0) THEN wanted END;
     END LOOP;
 
     IF refused IS NOT NULL THEN
         UPDATE lockstep_budgets_budgetperiod AS p SET reserved = p.reserved - taken.extra
         FROM unnest(periods, extras) AS taken (period_id, extra) WHERE p.id = taken.period_id;
-        RETURN refused;
+    ELSIF array_remove(notes, NULL) <> '{{}}' THEN
+        INSERT INTO lockstep_budgets_hold AS h (call, period_id, held, counted, final, due)
+        SELECT lockstep_llm_reserve_v1.call, taken.period_id, taken.held, 0, false, false
+        FROM unnest(periods, notes) AS taken (period_id, held) WHERE taken.held IS NOT NULL
+        ON CONFLICT ON CONSTRAINT lockstep_budgets_hold_pkey DO UPDATE SET held = excluded.held;
     END IF;
-    INSERT INTO lockstep_budgets_hold AS h (call, period_id, held, counted, final, due)
-    SELECT lockstep_llm_reserve_v1.call, taken.period_id, taken.held, 0, false, false
-    FROM unnest(periods, holds) AS taken (period_id, held)
-    ON CONFLICT ON CONSTRAINT lockstep_budgets_hold_pkey DO UPDATE SET held = excluded.held;
-    RETURN NULL;
+    RETURN refused;
 END
 $function$
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lockstep.budgets.sql.scope import OPEN, TOGETHER, matching, starts
 from lockstep.llm.sql.hooks import SETTLE_SIGNATURE
 
 __all__ = ["CREATE", "DROP", "SETTLE"]
@@ -75,42 +76,46 @@ BEGIN
 END $body$
 """
 
-# The counter's row is touched four times a second at most, or while an alert may be due: holds are never smaller than
-# what is spent, so folding late errs on the safe side.
+# What was held is what the row's bound says, unless a note of the hold is there: of an estimate, or of a call that has
+# lapsed and was folded. The counter's row is touched four times a second at most, or while an alert may be due: holds
+# are never smaller than what is spent, so folding late errs on the safe side. A call that lapses folds nothing:
+# whoever lets it lapse is about to take budgets of his own, in their order.
 SETTLE = f"""
 CREATE OR REPLACE FUNCTION {SETTLE_SIGNATURE} LANGUAGE plpgsql VOLATILE AS $function$
 DECLARE
-    c lockstep_llm_call%ROWTYPE;
-    tokens bigint;
+    {TOGETHER};
     settled record;
-    moment timestamptz := clock_timestamp();
 BEGIN
-    LOCK TABLE lockstep_budgets_budget IN ACCESS SHARE MODE;  -- while a budget is counted from the ledger, wait
-    IF NOT EXISTS (SELECT FROM lockstep_budgets_hold AS h WHERE h.call = $1) THEN
-        RETURN;
-    END IF;
-    SELECT * INTO c FROM lockstep_llm_call AS known WHERE known.id = $1;
-    tokens := lockstep_budgets_tokens_v1(c);
     FOR settled IN
-        WITH noted AS (
-            UPDATE lockstep_budgets_hold AS h SET due = true, final = c.state <> 'lapsed',
-                actual = coalesce(CASE b.unit WHEN 'tokens' THEN tokens
-                    ELSE CASE b.currency WHEN c.currency THEN c.cost_micros END END, h.held)
-            FROM lockstep_budgets_budgetperiod AS p JOIN lockstep_budgets_budget AS b ON b.id = p.budget_id
-            WHERE h.call = $1 AND p.id = h.period_id
-            RETURNING p.id AS period_id, p.budget_id, h.actual,
-                CASE b.unit WHEN 'tokens' THEN c.bound_input::bigint + c.bound_output ELSE c.bound_micros END AS bound,
-                p.folded_at, (p.spent + p.reserved)::numeric * 100 >= b.cap::numeric * b.soft_percent AS near)
-        SELECT n.*, n.near AND NOT EXISTS (SELECT FROM lockstep_budgets_alert AS a
-            WHERE a.period_id = n.period_id AND a.level = 'soft' AND a.resolved_at IS NULL) AS crossing
-        FROM noted AS n ORDER BY n.budget_id
+        SELECT p.id AS period_id, c.state = 'lapsed' AS lapsed,
+            coalesce(lockstep_budgets_bound_v1(b.unit, b.currency, c.bound_input::bigint + c.bound_output,
+                c.bound_micros, c.currency), 0) AS bound,
+            lockstep_budgets_actual_v1(b.unit, b.currency, c) AS actual,
+            p.folded_at < clock_timestamp() - interval '250 milliseconds' AS stale,
+            (p.spent + p.reserved) * 100::float8 >= b.cap * b.soft_percent::float8 AS near
+        FROM lockstep_llm_call AS c
+        JOIN lockstep_budgets_budget AS b
+            ON {matching("c.feature", "lockstep_budgets_who_v1(b.per, c.cohort, c.tenant, c.user_key)")}
+        JOIN lockstep_budgets_budgetperiod AS p ON p.budget_id = b.id AND p.starts_at = {starts("c.at")}
+            AND p.who = lockstep_budgets_who_v1(b.per, c.cohort, c.tenant, c.user_key)
+            AND p.ends_at > clock_timestamp() - {OPEN}
+        WHERE c.id = $1 AND b.active ORDER BY b.id
     LOOP
+        INSERT INTO lockstep_budgets_hold AS h (call, period_id, held, actual, counted, final, due)
+        VALUES ($1, settled.period_id, settled.bound, settled.actual, 0, NOT settled.lapsed, true)
+        ON CONFLICT ON CONSTRAINT lockstep_budgets_hold_pkey
+            DO UPDATE SET actual = excluded.actual, final = excluded.final, due = true;
         IF settled.actual > nullif(settled.bound, 0) THEN
             PERFORM lockstep_budgets_overrun_v1($1, settled.period_id, settled.bound, settled.actual);
         END IF;
-        IF settled.crossing OR settled.folded_at < moment - interval '2 seconds' THEN
+        CONTINUE WHEN settled.lapsed;
+        IF settled.near THEN  -- on its own: a condition with a query in it is one, even where the first half is false
+            settled.near := NOT EXISTS (SELECT FROM lockstep_budgets_alert AS a
+                WHERE a.period_id = settled.period_id AND a.level = 'soft' AND a.resolved_at IS NULL);
+        END IF;
+        IF settled.near THEN
             PERFORM FROM lockstep_budgets_budgetperiod AS p WHERE p.id = settled.period_id FOR NO KEY UPDATE;
-        ELSIF settled.folded_at < moment - interval '250 milliseconds' THEN
+        ELSIF settled.stale THEN
             PERFORM FROM lockstep_budgets_budgetperiod AS p
             WHERE p.id = settled.period_id FOR NO KEY UPDATE SKIP LOCKED;
             CONTINUE WHEN NOT FOUND;
@@ -121,14 +126,6 @@ BEGIN
     END LOOP;
 END
 $function$
-"""
-
-_TOKENS = """
-CREATE FUNCTION lockstep_budgets_tokens_v1(call lockstep_llm_call) RETURNS bigint LANGUAGE sql IMMUTABLE
-RETURN CASE (call).usage_source
-    WHEN 'none' THEN 0
-    WHEN 'provider' THEN coalesce((call).input_tokens, 0)::bigint + coalesce((call).output_tokens, 0)
-    ELSE (call).bound_input::bigint + (call).bound_output END
 """
 
 _OVERRUN = """
@@ -155,12 +152,11 @@ BEGIN
 END $body$
 """
 
-CREATE = (_TOKENS, _RATIO, _ESTIMATE, _REFUSAL, _OVERRUN)
+CREATE = (_RATIO, _ESTIMATE, _REFUSAL, _OVERRUN)
 
 DROP = (
     "DROP FUNCTION IF EXISTS lockstep_budgets_overrun_v1(uuid, bigint, bigint, bigint)",
     "DROP FUNCTION IF EXISTS lockstep_budgets_refusal_v1(bigint, bigint)",
     "DROP FUNCTION IF EXISTS lockstep_budgets_estimate_v1()",
     "DROP FUNCTION IF EXISTS lockstep_budgets_ratio_v1(text, text)",
-    "DROP FUNCTION IF EXISTS lockstep_budgets_tokens_v1(lockstep_llm_call)",
 )

@@ -15,8 +15,11 @@ DECLARE
     lapsed record;
     count int := 0;
     moment timestamptz := clock_timestamp();  -- in a condition a volatile function keeps the index out
+    first timestamptz;
 BEGIN
-    IF NOT EXISTS (SELECT FROM lockstep_llm_call WHERE state = 'reserved' AND expires_at < moment) THEN
+    -- asked whether there is one, the planner hopes to meet it soon and reads the whole table
+    SELECT expires_at INTO first FROM lockstep_llm_call WHERE state = 'reserved' ORDER BY expires_at LIMIT 1;
+    IF first IS NULL OR first >= moment THEN
         RETURN 0;
     END IF;
     FOR lapsed IN
@@ -56,14 +59,14 @@ DECLARE
     refusal text;
     done jsonb;
     moment timestamptz := clock_timestamp();
+    patience constant text := set_config('lock_timeout', '5s', true);
 BEGIN
-    PERFORM set_config('lock_timeout', '5s', true);
     SELECT * INTO a FROM jsonb_to_record(asked) AS x ({_FIELDS});
     IF NOT coalesce(a.durable, false) THEN
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
-    SELECT * INTO known FROM lockstep_llm_call WHERE id = a.id;
-    IF FOUND THEN
+    IF EXISTS (SELECT FROM lockstep_llm_call WHERE id = a.id) THEN
+        SELECT * INTO known FROM lockstep_llm_call WHERE id = a.id;
         RETURN jsonb_build_object('refused', CASE WHEN known.state = 'refused' THEN known.error_type END,
             'prompt_version', known.prompt_version, 'arm', known.arm, 'release_id', known.release_id,
             'model', known.provider || ':' || known.request_model, 'bound_input', known.bound_input);
@@ -100,11 +103,6 @@ BEGIN
     IF coalesce(a.forced, false) THEN  -- the row was lost in a crash of the server; the request was made all the same
         refusal := NULL;
     END IF;
-    IF refusal IS NULL THEN
-        held := lockstep_llm_reserve_v1(a.id, asked, moment, a.bound_input::bigint + a.bound_output, bound);
-        refusal := held ->> 'refused';
-    END IF;
-
     INSERT INTO lockstep_llm_call (id, at, operation, feature, cohort, tenant, user_key, prompt, prompt_version, arm,
         release_id, provider, endpoint, request_model, response_model, invocation, attempt, run, node, trace_id, state,
         outcome, error_type, finish_reason, usage_source, bound_input, bound_output, price_id, rate_id, currency,
@@ -121,15 +119,26 @@ BEGIN
         CASE WHEN refusal IS NULL THEN NULL ELSE moment END, '');
 
     -- what became of the tools that an earlier answer wanted called
-    FOR done IN SELECT * FROM jsonb_array_elements(coalesce(a.tools_done, '[]')) LOOP
-        UPDATE lockstep_llm_call c SET tools = (
-            SELECT jsonb_agg(CASE WHEN tool ->> 'id' = done ->> 'id'
-                THEN tool || jsonb_build_object('ok', done -> 'ok') ELSE tool END ORDER BY no)
-            FROM jsonb_array_elements(c.tools) WITH ORDINALITY AS t (tool, no))
-        WHERE c.id = (done ->> 'call')::uuid
-            AND c.tools @> jsonb_build_array(jsonb_build_object('id', done -> 'id', 'ok', NULL));
-    END LOOP;
+    IF a.tools_done IS NOT NULL THEN
+        FOR done IN SELECT * FROM jsonb_array_elements(a.tools_done) LOOP
+            UPDATE lockstep_llm_call c SET tools = (
+                SELECT jsonb_agg(CASE WHEN tool ->> 'id' = done ->> 'id'
+                    THEN tool || jsonb_build_object('ok', done -> 'ok') ELSE tool END ORDER BY no)
+                FROM jsonb_array_elements(c.tools) WITH ORDINALITY AS t (tool, no))
+            WHERE c.id = (done ->> 'call')::uuid
+                AND c.tools @> jsonb_build_array(jsonb_build_object('id', done -> 'id', 'ok', NULL));
+        END LOOP;
+    END IF;
 
+    -- last, for what is locked here all calls share
+    IF refusal IS NULL THEN
+        held := lockstep_llm_reserve_v1(a.id, asked, moment, a.bound_input::bigint + a.bound_output, bound);
+        refusal := held ->> 'refused';
+        IF refusal IS NOT NULL THEN
+            UPDATE lockstep_llm_call SET state = 'refused', outcome = 'refused', error_type = refusal,
+                usage_source = 'none', cost_micros = 0, expires_at = NULL, settled_at = moment WHERE id = a.id;
+        END IF;
+    END IF;
     RETURN jsonb_build_object('refused', refusal, 'held', held, 'prompt_version', a.prompt_version, 'arm', a.arm,
         'release_id', a.release_id, 'model', a.provider || ':' || a.model, 'bound_input', a.bound_input);
 END $body$
@@ -143,16 +152,19 @@ DECLARE
     c lockstep_llm_call%ROWTYPE;
     held jsonb;
     output int := coalesce((asked ->> 'bound_output')::int, 0);
+    wider jsonb;
 BEGIN
     PERFORM set_config('lock_timeout', '5s', true);
     SELECT * INTO c FROM lockstep_llm_call WHERE id = call AND state = 'reserved' FOR UPDATE;
     IF NOT FOUND OR (c.bound_input >= input AND c.bound_output >= output) THEN
         RETURN '{}';
     END IF;
+    wider := asked || jsonb_build_object('had', jsonb_build_object(
+        'tokens', c.bound_input::bigint + c.bound_output, 'micros', c.bound_micros));
     c.bound_input := greatest(c.bound_input, input);
     c.bound_output := greatest(c.bound_output, output);
     c.bound_micros := lockstep_llm_bound_v1(c.price_id, c.rate_id, c.at, c.bound_input, c.bound_output);
-    held := lockstep_llm_reserve_v1(call, asked, c.at, c.bound_input::bigint + c.bound_output, c.bound_micros);
+    held := lockstep_llm_reserve_v1(call, wider, c.at, c.bound_input::bigint + c.bound_output, c.bound_micros);
     IF held ->> 'refused' IS NOT NULL THEN
         RETURN held;
     END IF;
@@ -172,8 +184,8 @@ DECLARE
     t record;
     c lockstep_llm_call%ROWTYPE;
     charge text := told ->> 'charge';
+    patience constant text := set_config('lock_timeout', '5s', true);
 BEGIN
-    PERFORM set_config('lock_timeout', '5s', true);
     SELECT * INTO t FROM jsonb_to_record(told) AS x (id uuid, outcome text, error_type text, finish_reason text,
         response_model text, input_tokens int, output_tokens int, cache_read_tokens int, cache_write_tokens int,
         reasoning_tokens int, latency_ms int, first_token_ms int, tools jsonb, provider text, model text,

@@ -38,7 +38,8 @@ RESERVE_SIGNATURE = """\
 lockstep_llm_reserve_v1(call uuid, asked jsonb, began timestamptz, bound_tokens bigint, bound_micros bigint)
 RETURNS jsonb"""
 """Whether the call may be made: NULL, or ``{"refused": reason, "retry_after_s": n, ...}``. A call that holds a
-reservation already asks for a larger one. ``{"forced": true}`` in ``asked`` was sent already: it must be counted."""
+reservation already asks for a larger one: ``{"had": {"tokens": n, "micros": n}}`` in ``asked`` is what its row says
+until now. ``{"forced": true}`` in ``asked`` was sent already: it must be counted."""
 
 RESERVE_NULL = f"""
 CREATE OR REPLACE FUNCTION {RESERVE_SIGNATURE}
