@@ -104,7 +104,7 @@ def test_money_is_counted_as_the_ledger_counts_it(price: None) -> None:
     Budget.objects.create(feature="support.answer", cap=2_500, period="day")
     asked = reserve()[0]
     assert counters() == [(0, 1_000)]
-    assert settle(asked, 777) == 777
+    assert settle(asked, 777).cost_micros == 777
     assert counters() == [(777, 0)]
     assert drift() == []
 
