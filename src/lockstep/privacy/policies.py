@@ -32,7 +32,7 @@ def origin_of(feature: str | None) -> tuple[str, str]:
     try:
         data_class = spec(feature or "").data_class
     except FeatureError:
-        return METADATA, "nobody declares it"
+        return METADATA, "nobody declares it" if feature else "no feature is named"
     chosen = settings().policies.get(feature or "")
     if chosen == OFF and data_class != "public":
         return METADATA, f"'off' does not hold for {data_class} data"

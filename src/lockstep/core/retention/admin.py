@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from lockstep.core.retention.evidence import days, size, unbound_role
 from lockstep.core.retention.holds import HoldError, hold, release
@@ -57,6 +58,10 @@ class _Ours(AnyModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).using(_database())
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def _page(self, request: HttpRequest, name: str, title: str, **context: Any) -> TemplateResponse:
         common = {
@@ -139,6 +144,9 @@ class InForceFilter(admin.SimpleListFilter):
         return queryset
 
 
+WIDE = forms.TextInput(attrs={"class": "vTextField"})
+
+
 class HoldForm(forms.Form):
     table = forms.ChoiceField(
         required=False, help_text="A row has its table; a person may be in all of them."
@@ -147,12 +155,14 @@ class HoldForm(forms.Form):
         required=False,
         max_length=200,
         label="Key of a row",
+        widget=WIDE,
         help_text="The whole key: the id of a call, for one.",
     )
     subject = forms.CharField(
         required=False,
         max_length=200,
         label="Or key of a person",
+        widget=WIDE,
         help_text="As the tables have it: the pseudonym that the page of a call shows.",
     )
     reason = forms.CharField(
@@ -194,17 +204,19 @@ class LegalHoldAdmin(_Ours):
 
     @admin.display(description="What", ordering="table_name")
     def what(self, one: LegalHold) -> SafeString:
-        held = '<span class="lockstep-anywhere">{}</span><br><span class="quiet">{}</span>'
-        return format_html(held, _held(one), one.table_name or "every table that expires")
+        held = '{}<br><span class="quiet">{}</span>'
+        return format_html(held, _truncated(_held(one), 60), one.table_name or "every table that expires")
 
     @admin.display(description="Why", ordering="reason")
-    def why(self, one: LegalHold) -> SafeString:
-        return format_html('<span class="lockstep-anywhere">{}</span>', one.reason)
+    def why(self, one: LegalHold) -> str:
+        return _truncated(one.reason, 120)
 
     @admin.display(description="Placed", ordering="at")
     def placed(self, one: LegalHold) -> SafeString:
         day = date_format(timezone.localtime(one.at), "j M Y, H:i")
-        return format_html('<span class="nowrap">{}</span><br><span class="quiet">{}</span>', day, one.actor)
+        return format_html(
+            '<span class="nowrap">{}</span><br><span class="quiet">{}</span>', day, _truncated(one.actor, 40)
+        )
 
     # --- who may what -----------------------------------------------------------------------------
 
@@ -304,6 +316,10 @@ class LegalHoldAdmin(_Ours):
         if self.has_view_permission(request):
             return reverse("admin:lockstep_core_legalhold_change", args=[one.pk])
         return reverse("admin:index")  # who may only place them
+
+
+def _truncated(text: str, length: int) -> str:
+    return Truncator(text).chars(length)
 
 
 def _database() -> str:
