@@ -22,24 +22,27 @@ from tests.search.workers import environment
 __all__ = ["server", "transactional_db"]
 
 CANARIES = (worker.SURNAME, worker.NUMBER, worker.NUMBER.replace(" ", "%20"))
+_sent: dict[str, list[tuple[str, Any]]] = {}
+"""What left, by how; a process that imports all that Sentry looks for takes ten seconds."""
 Report = Callable[[str], "list[tuple[str, Any]]"]
 
 
 @pytest.fixture
-def report(transactional_db: None, server: ChatServer, tmp_path: Path) -> Report:  # noqa: F811
+def report(transactional_db: None, server: ChatServer, tmp_path: Path) -> Report:
     """What leaves a process that asks, fails and logs."""
     pytest.importorskip("sentry_sdk")
 
     def report(how: str) -> list[tuple[str, Any]]:
-        server.reply = worker.ANSWER
-        server.script = [None, None, echo(400), echo(400)]
-        place, output = tmp_path / "sent.json", tmp_path / "output.txt"
-        env = {**environment(), "TEST_KEY": "a key"}
-        status = run(
-            worker.report, server.url, how, str(place), environment=env, output=output, timeout_s=120
-        )
-        assert status == 0, output.read_text()[-3000:]
-        return [(kind, content) for kind, content in json.loads(place.read_text())]
+        if how not in _sent:
+            server.reply = worker.ANSWER
+            server.script = [None, None, echo(400), echo(400)]
+            place, output = tmp_path / "sent.json", tmp_path / "output.txt"
+            env = {**environment(), "TEST_KEY": "a key"}
+            arguments = server.url, how, str(place)
+            status = run(worker.report, *arguments, environment=env, output=output, timeout_s=120)
+            assert status == 0, output.read_text()[-3000:]
+            _sent[how] = json.loads(place.read_text())
+        return _sent[how]
 
     return report
 
@@ -64,10 +67,14 @@ def places(sent: list[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 def test_without_the_hooks_it_leaks_from_everywhere(report: Report) -> None:
     leaky = {place for place, part in places(report("bare")) if leaks(part)}
     expected = {
-        "locals", "event exception", "event breadcrumbs", "event request", "event contexts", "event extra", "event tags",
-        "event logentry", "event message", "attachment", "log", "span", "transaction", "trace_metric",
+        "locals", "event exception", "event breadcrumbs", "event request", "event contexts", "event extra",
+        "event tags", "event logentry", "event message", "attachment", "log", "span", "transaction", "trace_metric",
     }  # fmt: skip
     assert leaky >= expected, expected - leaky
+
+
+def test_without_the_hooks_spans_that_travel_alone_leak(report: Report) -> None:
+    assert "span" in {place for place, part in places(report("bare streamed")) if leaks(part)}
 
 
 @pytest.mark.parametrize("how", ["hooked", "streamed", "unpolitic"])
@@ -113,8 +120,9 @@ def test_what_is_left_still_tells_what_failed_and_where(report: Report) -> None:
 
 
 def test_a_hook_of_ones_own_comes_after_ours(report: Report) -> None:
-    sent = report("unpolitic")
-    assert all(content["tags"] == {"theirs": "was here"} for kind, content in sent if kind == "event")
+    events = [content for kind, content in report("unpolitic") if kind == "event"]
+    assert len(events) >= 4  # theirs drops one that still has the name in it
+    assert all(event["tags"] == {"theirs": "was here"} for event in events)
 
 
 # --- by policy ------------------------------------------------------------------------------------
@@ -143,6 +151,19 @@ def test_texts_leave_as_the_policy_of_their_feature_has_them(redacting: str) -> 
     with context.use(feature=redacting):
         assert sent_message("ring 07700 900123") == "ring [PHONE_1]"
     assert sent_message("ring 07700 900123", Scrubber(redacting)) == "ring [PHONE_1]"
+
+
+@pytest.mark.parametrize("module", ["openai", "langchain_core.exceptions", "pydantic_core._pydantic_core"])
+def test_exceptions_that_quote_what_they_were_given_stay_silent_under_every_policy(
+    module: str, redacting: str
+) -> None:
+    with context.use(feature=redacting):
+        event = Scrubber().before_send({"exception": {"values": [{"module": module, "value": "it said so"}]}})
+        other = Scrubber().before_send({"exception": {"values": [{"module": "shop", "value": "no stock"}]}})
+    assert event is not None
+    assert event["exception"]["values"][0]["value"] == WITHHELD
+    assert other is not None
+    assert other["exception"]["values"][0]["value"] == "no stock"
 
 
 def test_nothing_is_kept_where_nobody_redacts_or_redaction_fails(redacting: str) -> None:
@@ -184,7 +205,8 @@ STRANGE: list[Any] = [
     {}, {"exception": None}, {"exception": {"values": [None, 1, {"value": 5, "stacktrace": {"frames": [None, {}]}}]}},
     {"breadcrumbs": []}, {"breadcrumbs": {"values": [{"message": ["x"]}]}}, {"request": "x", "contexts": ["x"]},
     {"spans": [None, {"data": [], "tags": [["a", "b c"]]}]}, {"tags": [["a", "b"], ["c", "d e"]]}, {"user": "x"},
-    {"logentry": "secret words"}, {"message": {"a": "secret words"}}, {"fingerprint": ["{{ default }}", "secret words"]},
+    {"logentry": "secret words"}, {"message": {"a": "secret words"}},
+    {"fingerprint": ["{{ default }}", "secret words"]},
     {"unheard": "secret words"}, {"threads": {"values": [{"stacktrace": {"frames": [{"vars": "secret words"}]}}]}},
 ]  # fmt: skip
 

@@ -31,6 +31,8 @@ QUIET = (
     "langsmith", "litellm", "openai", "urllib3.connectionpool",
 )  # fmt: skip
 """Loggers that write requests and answers."""
+QUOTING = (*(name.partition(".")[0] for name in QUIET), "pydantic")
+"""Packages whose exceptions quote what they were given: whatever the policy, their text stays here."""
 
 
 def event(given: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
@@ -98,7 +100,8 @@ def is_quiet(logger: Any) -> bool:
 def _exception(given: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
     kept = {key: given[key] for key in ("type", "module", "thread_id") if key in given}
     if given.get("value"):
-        kept["value"] = texts(given["value"])
+        quotes = str(given.get("module") or "").partition(".")[0].startswith(QUOTING)
+        kept["value"] = WITHHELD if quotes else texts(given["value"])
     if isinstance(how := given.get("mechanism"), Mapping):
         kept["mechanism"] = {key: how[key] for key in MECHANISM if key in how}
     return kept | _with_stack(given)
