@@ -223,7 +223,8 @@ def test_a_lost_key_is_said_and_a_reveal_wants_the_token_of_its_form(
 def ledger_row(feature: str = "", **more: Any) -> uuid.UUID:
     return Call.objects.create(
         id=uuid.uuid4(), invocation=uuid.uuid4(), feature=feature, provider="local", request_model="m",
-        operation="chat", state="settled", outcome="ok", bound_input=1, bound_output=1, expires_at=timezone.now(), **more,
+        operation="chat", state="settled", outcome="ok", bound_input=1, bound_output=1, expires_at=timezone.now(),
+        **more,
     ).pk  # fmt: skip
 
 
