@@ -14,6 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
+from django.core.checks import run_checks
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -296,6 +297,10 @@ def test_the_list_sorts_by_an_index_and_counts_no_further_than_one_can_page(
         cursor.execute("SET LOCAL enable_seqscan = off")
     plan = Payload.objects.order_by("-at", "-call")[:50].explain()
     assert "at_idx" in plan or "payload_new" in plan
+
+
+def test_django_finds_nothing_wrong_with_the_pages(db: None) -> None:
+    assert run_checks(tags=["admin"]) == []
 
 
 # --- policies -------------------------------------------------------------------------------------

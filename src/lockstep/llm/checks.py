@@ -129,19 +129,14 @@ def check_sentry(**_: Any) -> list[CheckMessage]:
     if client is None or getattr(client, "transport", None) is None:
         return []
     found: list[CheckMessage] = []
-    bare = [
-        name
-        for name in (
-            *SENTRY_HOOKS,
-            *(["before_send_span"] if client.options.get("trace_lifecycle") == "stream" else []),
-        )
-        if name in client.options and not getattr(client.options[name], "lockstep_scrubs", False)
-    ]
+    streamed = ("before_send_span",) if client.options.get("trace_lifecycle") == "stream" else ()
+    hooks = [name for name in (*SENTRY_HOOKS, *streamed) if name in client.options]
+    bare = [name for name in hooks if not getattr(client.options[name], "lockstep_scrubs", False)]
     if bare:
         found.append(
             Error(
-                f"Sentry is set up without {', '.join(bare)} of lockstep.contrib.sentry: prompts and answers reach it in"
-                " the variables of stack frames, in breadcrumbs and logs, whatever send_default_pii says.",
+                f"Sentry is set up without {', '.join(bare)} of lockstep.contrib.sentry: prompts and answers reach it"
+                " in the variables of stack frames, in breadcrumbs and logs, whatever send_default_pii says.",
                 hint="sentry_sdk.init(**lockstep.contrib.sentry.init_options(dsn=…)). See docs/howto/sentry.md.",
                 id="lockstep_llm.E005",
             )

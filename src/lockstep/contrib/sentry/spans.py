@@ -41,6 +41,7 @@ NAMED_BY_CODE = (
     "websocket",
 )
 """Operations whose description is a route, a function or an address."""
+ASKED = ("gen_ai.tool.name", "gen_ai.agent.name", "gen_ai.request.model")
 KEPT = (
     "span_id", "parent_span_id", "trace_id", "same_process_as_parent", "op", "origin", "status", "start_timestamp",
     "timestamp", "exclusive_time", "hash", "is_segment", "end_timestamp",
@@ -68,22 +69,15 @@ def tags(given: Any) -> dict[str, Any]:
 
 def description(op: Any, text: Any, data: Mapping[str, Any], texts: Texts) -> str:
     """What a span is called. That of a model's call is put together anew from what may stay of it."""
-    op = op if isinstance(op, str) else ""
+    kind = op if isinstance(op, str) else ""
     if not isinstance(text, str) or not text:
-        return op
-    if op.startswith("gen_ai.") or op.startswith("ai."):
-        whom = next(
-            (
-                data[key]
-                for key in ("gen_ai.tool.name", "gen_ai.agent.name", "gen_ai.request.model")
-                if key in data
-            ),
-            "",
-        )
-        return f"{data.get('gen_ai.operation.name') or op} {whom}".strip()
-    if op == "db" or op.startswith("db."):
-        return without_literals(text) or op
-    if op.startswith(NAMED_BY_CODE):
+        return kind
+    if kind.startswith(("gen_ai.", "ai.")):
+        whom = next((data[key] for key in ASKED if key in data), "")
+        return f"{data.get('gen_ai.operation.name') or kind} {whom}".strip()
+    if kind == "db" or kind.startswith("db."):
+        return without_literals(text) or kind
+    if kind.startswith(NAMED_BY_CODE):
         return without_query(text)
     return texts(text)
 

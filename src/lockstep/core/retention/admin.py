@@ -15,11 +15,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from lockstep.core.moments import shown
 from lockstep.core.retention.evidence import days, size, unbound_role
 from lockstep.core.retention.holds import HoldError, hold, release
 from lockstep.core.retention.models import ExpiringTable, LegalHold, Purge
@@ -213,7 +213,7 @@ class LegalHoldAdmin(_Ours):
 
     @admin.display(description="Placed", ordering="at")
     def placed(self, one: LegalHold) -> SafeString:
-        day = date_format(timezone.localtime(one.at), "j M Y, H:i")
+        day = shown(one.at)
         return format_html(
             '<span class="nowrap">{}</span><br><span class="quiet">{}</span>', day, _truncated(one.actor, 40)
         )

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from django.apps import apps
 from django.utils import timezone
-from django.utils.formats import date_format
 
+from lockstep.core.moments import shown
 from lockstep.privacy.policies import METADATA, lifetime_of, origin_of
 
 __all__ = ["absence", "call_in_ledger"]
@@ -28,7 +28,7 @@ def absence(call: Any) -> str:
     named = f"calls of {call.feature}" if call.feature else "calls without a feature"
     expired_at = call.at + lifetime_of(call.feature)
     if expired_at <= timezone.now():
-        day = date_format(timezone.localtime(expired_at), "j F Y")
+        day = shown(expired_at, "j F Y")
         return f"Whatever was kept of it expired on {day}: nobody can read it any more."
     policy, origin = origin_of(call.feature)
     if policy == METADATA:

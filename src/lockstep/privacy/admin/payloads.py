@@ -14,13 +14,12 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from lockstep.core.links import soft
 from lockstep.core.models import Feature
+from lockstep.core.moments import shown
 from lockstep.core.paging import Bounded
 from lockstep.privacy.admin import policies
 from lockstep.privacy.admin.absence import absence, call_in_ledger
@@ -56,7 +55,7 @@ class FeatureFilter(admin.SimpleListFilter):
 
 @admin.register(Payload)
 class PayloadAdmin(PayloadModelAdmin):
-    list_display = ["when", "feature", "found", "form", "until"]
+    list_display = ["when", "feature", "found", "kept_as", "until"]
     list_display_links = ["when"]
     list_filter = [FeatureFilter]
     list_per_page = 50
@@ -91,21 +90,20 @@ class PayloadAdmin(PayloadModelAdmin):
 
     @admin.display(description="When")
     def when(self, payload: Payload) -> SafeString:
-        moment = timezone.localtime(payload.at)
-        day, clock = date_format(moment, "j M Y"), date_format(moment, "H:i:s")
+        day, clock = shown(payload.at, "j M Y"), shown(payload.at, "H:i:s")
         return format_html('<span class="nowrap">{}</span> <span class="nowrap">{}</span>', day, clock)
 
     @admin.display(description="Found and taken out")
     def found(self, payload: Payload) -> SafeString | str:
         return _findings(payload.entities) or "—"
 
-    @admin.display(description="Form")
-    def form(self, payload: Payload) -> SafeString:
-        return _form(payload)
+    @admin.display(description="Kept")
+    def kept_as(self, payload: Payload) -> SafeString:
+        return _kept_as(payload)
 
     @admin.display(description="Expires")
     def until(self, payload: Payload) -> SafeString:
-        return format_html('<span class="nowrap">{}</span>', _moment(payload.expires_at))
+        return format_html('<span class="nowrap">{}</span>', shown(payload.expires_at))
 
     # --- who may what -----------------------------------------------------------------------------
 
@@ -154,6 +152,8 @@ class PayloadAdmin(PayloadModelAdmin):
         payload = Payload.objects.filter(pk=call).first()
         if payload is None:
             return self._missing(request, call)
+        if not payload.encryption:
+            return self._shown(request, payload)
         self.log_change(request, payload, REVEALED)
         try:
             opened = {
@@ -194,7 +194,7 @@ class PayloadAdmin(PayloadModelAdmin):
         sealed = bool(payload.encryption) and not revealed
         context = {
             "payload": payload,
-            "form": _form(payload),
+            "kept_as": _kept_as(payload),
             "found": _findings(payload.entities),
             "sealed": sealed,
             "revealed": revealed,
@@ -239,13 +239,9 @@ def _findings(entities: Any) -> SafeString | str:
     return format_html_join(" ", '<span class="lockstep-pill">{} {}</span>', pills)
 
 
-def _form(payload: Payload) -> SafeString:
+def _kept_as(payload: Payload) -> SafeString:
     if payload.encryption:
         return format_html('<span class="lockstep-pill lockstep-warn">{}</span>', "encrypted")
     if payload.policy == "off":
         return format_html('<span class="lockstep-pill lockstep-bad">{}</span>', "as it was")
     return format_html('<span class="lockstep-pill lockstep-good">{}</span>', "redacted")
-
-
-def _moment(moment: Any) -> str:
-    return date_format(timezone.localtime(moment), "j M Y, H:i")
