@@ -207,6 +207,7 @@ STRANGE: list[Any] = [
     {"spans": [None, {"data": [], "tags": [["a", "b c"]]}]}, {"tags": [["a", "b"], ["c", "d e"]]}, {"user": "x"},
     {"logentry": "secret words"}, {"message": {"a": "secret words"}},
     {"fingerprint": ["{{ default }}", "secret words"]},
+    {"spans": [{"op": "secret words", "status": "secret words", "description": "secret words"}]},
     {"unheard": "secret words"}, {"threads": {"values": [{"stacktrace": {"frames": [{"vars": "secret words"}]}}]}},
 ]  # fmt: skip
 

@@ -38,7 +38,7 @@ QUOTING = (*(name.partition(".")[0] for name in QUIET), "pydantic")
 def event(given: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
     """An error, a message, a transaction or a check-in."""
     kept: dict[str, Any] = {key: given[key] for key in KEPT if key in given}
-    if "transaction" in given:
+    if given.get("transaction"):
         kept["transaction"] = without_query(str(given["transaction"]))
     for key in ("message", "culprit"):
         if given.get(key):

@@ -84,10 +84,10 @@ def description(op: Any, text: Any, data: Mapping[str, Any], texts: Texts) -> st
 
 def span(given: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
     """A span of a transaction."""
-    kept = {key: given[key] for key in KEPT if key in given}
+    kept = {key: given[key] for key in KEPT if key in given and _says_nothing(given[key])}
     kept["data"] = attributes(given.get("data"))
     kept["tags"] = tags(given.get("tags"))
-    kept["description"] = description(given.get("op"), given.get("description"), kept["data"], texts)
+    kept["description"] = description(kept.get("op"), given.get("description"), kept["data"], texts)
     return kept
 
 
@@ -103,6 +103,10 @@ def streamed(given: Mapping[str, Any], texts: Texts) -> dict[str, Any]:
 
 def _stays(key: str) -> bool:
     return (key in STAYS or key.startswith(FAMILIES)) and not key.startswith(NOT_EVEN_SO)
+
+
+def _says_nothing(value: Any) -> bool:
+    return is_word(value) or not isinstance(value, str)
 
 
 def _is_plain(value: Any) -> bool:
