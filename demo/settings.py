@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "lockstep.core",
     "lockstep.llm",
     "lockstep.budgets",
+    "lockstep.privacy",
     "lockstep.prompts",
     "lockstep.search",
     "demo.shop",

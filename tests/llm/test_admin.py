@@ -275,7 +275,7 @@ def test_a_call_is_found_by_what_identifies_it(field: str, boss: Client) -> None
 def test_the_list_pages_through_the_newest_and_says_how_many_there_may_be(
     boss: Client, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("lockstep.llm.admin.calls.REACH", 100)
+    monkeypatch.setattr("lockstep.core.paging.REACH", 100)
     many(500)
     page = text(boss, links.calls())
     assert "The newest 100 of about " in page

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
 
+from lockstep.contrib.sentry import init_options
 from lockstep.core import features
 from lockstep.llm.checks import TRACING
 
@@ -173,3 +176,69 @@ def test_a_switch_or_a_ledger_that_is_kept_elsewhere_is_an_error(
     assert label in error.msg
     assert effect in error.msg
     assert "'other'" in error.hint
+
+
+# --- sentry ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sentry() -> Iterator[Any]:
+    """Makes the SDK's client with options; no integration patches anything."""
+    sdk = pytest.importorskip("sentry_sdk")
+    before = sdk.get_global_scope().client
+
+    def start(*integrations: str, **options: Any) -> None:
+        from sentry_sdk.integrations.langchain import LangchainIntegration
+
+        client = sdk.Client(
+            dsn="https://key@sentry.invalid/1", default_integrations=False, auto_enabling_integrations=False,
+            transport=lambda event: None, **options,
+        )  # fmt: skip
+        client.integrations |= {name: LangchainIntegration() for name in integrations}
+        sdk.get_global_scope().set_client(client)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a transport that is a function
+        yield start
+    sdk.get_global_scope().set_client(before)
+
+
+def deployed() -> dict[str | None, str]:
+    return {
+        message.id: message.msg
+        for message in run_checks(tags=["lockstep"], include_deployment_checks=True)
+        if message.id in ("lockstep_llm.E005", "lockstep_llm.W004")
+    }
+
+
+def test_sentry_without_our_hooks_is_an_error_before_a_deploy(sentry: Any) -> None:
+    assert deployed() == {}
+    sentry(before_send=lambda event, hint: event)
+    assert (
+        "without before_send, before_send_transaction, before_breadcrumb" in deployed()["lockstep_llm.E005"]
+    )
+    sentry(**init_options(before_send=lambda event, hint: event))
+    assert deployed() == {}
+    sentry(trace_lifecycle="stream", **init_options())
+    assert "without before_send_span of" in deployed()["lockstep_llm.E005"]
+    sentry(**init_options(trace_lifecycle="stream"))
+    assert deployed() == {}
+
+
+def test_sentry_that_collects_prompts_is_a_warning(sentry: Any) -> None:
+    sentry("langchain", **init_options())
+    assert deployed() == {}
+    sentry("langchain", **init_options(send_default_pii=True))
+    assert "(langchain)" in deployed()["lockstep_llm.W004"]
+    sentry(**init_options(send_default_pii=True))
+    assert deployed() == {}
+    off = {"gen_ai": {"inputs": False, "outputs": False}}
+    sentry("langchain", **init_options(send_default_pii=True, data_collection=off))
+    assert deployed() == {}
+    sentry("langchain", **init_options(data_collection={"gen_ai": {"inputs": True}}))
+    assert "lockstep_llm.W004" in deployed()
+
+
+def test_without_sentry_nothing_is_said_about_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "sentry_sdk", raising=False)
+    assert deployed() == {}

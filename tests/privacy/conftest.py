@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 
 from lockstep.core import features
@@ -58,3 +59,5 @@ def empty() -> None:
         cursor.execute("UPDATE lockstep_core_expiringtable SET swept_at = NULL, since = now()")
         cursor.execute("SELECT lockstep_core_swept_v1(%s)", [TABLE])
         cursor.execute("UPDATE lockstep_core_expiringtable SET swept_at = NULL")
+        cursor.execute("DELETE FROM lockstep_llm_call; DELETE FROM django_session")
+    User.objects.all().delete()  # and what they logged

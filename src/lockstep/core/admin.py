@@ -1,4 +1,5 @@
-"""Features in the admin: what the code declares, what it costs, and the switch that the next call obeys."""
+"""Features in the admin: what the code declares, what it costs, and the switch that the next call obeys; with what else
+of core has pages."""
 
 from __future__ import annotations
 
@@ -20,13 +21,22 @@ from django.utils.safestring import SafeString
 
 from lockstep.core.models import Feature
 from lockstep.core.notify.admin import NoticeAdmin
+from lockstep.core.retention.admin import EvidenceAdmin, LegalHoldAdmin, PurgeAdmin
 
 if TYPE_CHECKING:
     FeatureModelAdmin = admin.ModelAdmin[Feature]
 else:
     FeatureModelAdmin = admin.ModelAdmin
 
-__all__ = ["FeatureAdmin", "Figures", "NoticeAdmin", "figures"]
+__all__ = [
+    "EvidenceAdmin",
+    "FeatureAdmin",
+    "Figures",
+    "LegalHoldAdmin",
+    "NoticeAdmin",
+    "PurgeAdmin",
+    "figures",
+]
 
 Figures = Callable[[HttpRequest], Mapping[str, Mapping[str, SafeString | str]]]
 """What another app knows of features: column -> feature -> cell. Asked once a page."""

@@ -26,6 +26,7 @@ class LlmConfig(AppConfig):
         register(checks.check_database, "lockstep")
         register(check_prices, "lockstep", Tags.database)
         register(checks.check_bypass, "lockstep", Tags.security, deploy=True)
+        register(checks.check_sentry, "lockstep", Tags.security, deploy=True)
         metering.register(Recorder())
         post_migrate.connect(guards.install, sender=self, dispatch_uid="lockstep_llm.money_guards")
         setting_changed.connect(_settings_changed, dispatch_uid="lockstep_llm.money_settings")

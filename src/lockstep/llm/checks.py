@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,11 +16,19 @@ from lockstep.core.conf import nearest
 from lockstep.llm.bypass import ALLOWED, bypasses
 from lockstep.llm.conf import settings
 
-__all__ = ["check_bypass", "check_database", "check_providers", "check_tracing"]
+__all__ = ["check_bypass", "check_database", "check_providers", "check_sentry", "check_tracing"]
 
 TRACING = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2", "LANGCHAIN_TRACING")
 """What langsmith, which comes with langchain-core, and langchain-core itself look for."""
 OFF = {"", "0", "false"}
+SENTRY_HOOKS = (
+    "before_send",
+    "before_send_transaction",
+    "before_breadcrumb",
+    "before_send_log",
+    "before_send_metric",
+)
+"""Options of Sentry's SDK that ``lockstep.contrib.sentry`` fills. Known by name: contrib stands above this app."""
 
 
 def check_tracing(**_: Any) -> list[CheckMessage]:
@@ -111,6 +120,46 @@ def check_bypass(**_: Any) -> list[CheckMessage]:
         )
         for path, line, name in bypasses()
     ]
+
+
+def check_sentry(**_: Any) -> list[CheckMessage]:
+    """E005: Sentry gets what is said to models. W004: it collects that, so that the hooks have to take it out again."""
+    sdk: Any = sys.modules.get("sentry_sdk")
+    client = sdk.get_client() if sdk else None
+    if client is None or getattr(client, "transport", None) is None:
+        return []
+    found: list[CheckMessage] = []
+    streamed = ("before_send_span",) if client.options.get("trace_lifecycle") == "stream" else ()
+    hooks = [name for name in (*SENTRY_HOOKS, *streamed) if name in client.options]
+    bare = [name for name in hooks if not getattr(client.options[name], "lockstep_scrubs", False)]
+    if bare:
+        found.append(
+            Error(
+                f"Sentry is set up without {', '.join(bare)} of lockstep.contrib.sentry: prompts and answers reach it"
+                " in the variables of stack frames, in breadcrumbs and logs, whatever send_default_pii says.",
+                hint="sentry_sdk.init(**lockstep.contrib.sentry.init_options(dsn=…)). See docs/howto/sentry.md.",
+                id="lockstep_llm.E005",
+            )
+        )
+    if collecting := _collecting(client):
+        found.append(
+            Warning(
+                f"Sentry collects what is said to models ({', '.join(collecting)}).",
+                hint="Leave send_default_pii off, give these integrations include_prompts=False, or set"
+                ' data_collection={"gen_ai": {"inputs": False, "outputs": False}}.',
+                id="lockstep_llm.W004",
+            )
+        )
+    return found
+
+
+def _collecting(client: Any) -> list[str]:
+    """Integrations of Sentry that record prompts and answers."""
+    asking = [name for name, one in client.integrations.items() if getattr(one, "include_prompts", False)]
+    chosen = client.options.get("data_collection") or {}
+    if chosen.get("provided_by_user"):
+        return sorted(asking) if any(chosen.get("gen_ai", {}).values()) else []
+    return sorted(asking) if client.should_send_default_pii() else []
 
 
 def _usable(alias: str, names: list[str]) -> Iterator[CheckMessage]:

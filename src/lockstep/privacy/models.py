@@ -40,7 +40,9 @@ class Payload(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["subject"], condition=~Q(subject=""), name="lockstep_privacy_payload_of"),
             models.Index(fields=["feature", "at"], name="lockstep_privacy_payload_at"),
+            models.Index(fields=["at"], name="lockstep_privacy_payload_new"),
         ]
+        permissions: ClassVar = [("reveal_payload", "Can read encrypted content")]
 
     def __str__(self) -> str:
         return str(self.call)

@@ -12,10 +12,11 @@ from django.db import connections, router
 from lockstep.core import ports
 from lockstep.core.jsonb import dumps
 from lockstep.core.redacted import Redacted, demand
+from lockstep.core.retention.conf import lifetimes
 from lockstep.privacy.policies import METADATA, lifetime_of
 from lockstep.privacy.redaction import CallRedactor
 
-__all__ = ["KEEP", "MOST", "Contents", "contents", "keep", "register"]
+__all__ = ["KEEP", "MOST", "Contents", "contents", "keep", "lifetime", "register"]
 
 KEEP = timedelta(days=30)
 """Usual lifetime of a payload."""
@@ -32,6 +33,12 @@ def register() -> None:
     )
     ports.subjects.register(MODEL, ports.Subject(MODEL, "subject", ("request", "response", "entities")))
     ports.contents.register(contents)
+
+
+def lifetime(feature: str | None) -> timedelta:
+    """How long what is kept of a feature now will be there."""
+    usual = lifetimes(ports.retention.get()[MODEL])
+    return lifetime_of(feature) or (usual[0] if usual else KEEP)
 
 
 class Contents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connections
@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from lockstep.core.retention.models import ExpiringTable, LegalHold, Purge
 
-__all__ = ["LATE", "Evidence", "evidence"]
+__all__ = ["LATE", "Evidence", "days", "evidence", "facts", "size", "unbound_role"]
 
 LATE = timedelta(hours=25)
 """After so long without a purge somebody ought to look."""
@@ -28,6 +28,8 @@ class Evidence:
     """That this role can read."""
     oldest: datetime | None
     """Beginning of the oldest of them."""
+    next_expiry: datetime | None
+    """When the next of them goes."""
     expired_visible: int
     """Rows past their time that can be read and no hold keeps: must be 0."""
     partitions: int
@@ -42,6 +44,8 @@ class Evidence:
     """Rows past their time that a hold keeps readable."""
     swept_at: datetime | None
     last_purge: Purge | None
+    proof: str
+    """The statement that found ``expired_visible``: whoever doubts it runs it."""
 
     @property
     def is_late(self) -> bool:
@@ -64,27 +68,72 @@ def evidence(table: str, using: str) -> Evidence:
     expires, begins = quote(row.expires_column), quote(row.begins_column)
     with connection.cursor() as cursor:
         cursor.execute("SELECT lockstep_core_held_v1(%s, %s)", [table, table])
-        held = cursor.fetchone()[0].replace("%", "%%")
+        held = cursor.fetchone()[0]
         cursor.execute(
-            f"SELECT count(*), min({begins}), count(*) FILTER (WHERE {expires} <= statement_timestamp() AND {held}),"
-            f" count(*) FILTER (WHERE {expires} <= statement_timestamp() AND NOT {held}) FROM {quote(table)}"
+            f"SELECT count(*), min({begins}), min({expires}) FILTER (WHERE {expires} > statement_timestamp())"
+            f" FROM {quote(table)}"
         )
-        rows, oldest, kept, visible = cursor.fetchone()
+        rows, oldest, next_expiry = cursor.fetchone()
+        past = f"SELECT count(*) FROM {quote(table)} WHERE {expires} <= statement_timestamp() AND"
+        proof = f"{past} NOT {held}"
+        cursor.execute(f"SELECT ({past} {held}), ({proof})", None)
+        kept, visible = cursor.fetchone()
         cursor.execute(
             "SELECT count(*), coalesce(sum(pg_total_relation_size(relation)), 0) FROM lockstep_core_partitions_v1(%s)",
             [table],
         )
-        partitions, size = cursor.fetchone()
+        partitions, on_disk = cursor.fetchone()
         cursor.execute("SELECT count(*) FROM lockstep_core_due_v1(%s)", [table])
         (due,) = cursor.fetchone()
         bare = unguarded(cursor, table)
     holds = LegalHold.objects.using(using).in_force().filter(table_name__in=["", table])
     return Evidence(
-        table=table, keep=row.keep, most=row.most, rows=rows, oldest=oldest, expired_visible=visible,
-        partitions=partitions, expired_partitions=due, unguarded=bare, bytes_on_disk=int(size), holds=holds.count(),
+        table=table, keep=row.keep, most=row.most, rows=rows, oldest=oldest, next_expiry=next_expiry,
+        expired_visible=visible, proof=proof, partitions=partitions, expired_partitions=due, unguarded=bare,
+        bytes_on_disk=int(on_disk), holds=holds.count(),
         held=kept, swept_at=row.swept_at,
         last_purge=Purge.objects.using(using).filter(table_name=table).order_by("-id").first(),
     )  # fmt: skip
+
+
+def facts(one: Evidence) -> list[tuple[str, object]]:
+    """The same in words, for the command and for people."""
+    purged = one.last_purge
+    return [
+        ("kept", f"{days(one.keep)}, {days(one.most)} at most"),
+        ("rows", one.rows),
+        ("oldest row", _moment(one.oldest, "-")),
+        ("next expiry", _moment(one.next_expiry, "-")),
+        ("expired, readable", one.expired_visible),
+        ("not guarded", ", ".join(one.unguarded) or "-"),
+        ("partitions", f"{one.partitions}, {one.expired_partitions} to drop, {size(one.bytes_on_disk)}"),
+        ("holds", f"{one.holds}, {one.held} rows past their time"),
+        ("last sweep", _moment(one.swept_at, "never")),
+        ("last purge", f"{_moment(purged.at, '')}, {purged}, by {purged.by}" if purged else "never"),
+    ]
+
+
+def days(span: timedelta) -> str:
+    count = f"{span / timedelta(days=1):g}"
+    return f"{count} day{'' if count == '1' else 's'}"
+
+
+def size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def unbound_role(using: str) -> str:
+    """The role that asks, if row security does not bind it: what it counts is no evidence. Empty otherwise."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)"
+        )
+        found = cursor.fetchone()
+    return found[0] if found else ""
+
+
+def _moment(at: datetime | None, otherwise: str) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at else otherwise
 
 
 def unguarded(cursor: Any, table: str) -> tuple[str, ...]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import uuid
 from collections import defaultdict
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db import connections
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -21,6 +18,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from lockstep.core.paging import Bounded
 from lockstep.llm.admin import links
 from lockstep.llm.admin.arithmetic import account
 from lockstep.llm.admin.dimensions import DIMENSIONS
@@ -32,15 +30,11 @@ from lockstep.llm.models import Call
 
 if TYPE_CHECKING:
     CallModelAdmin = admin.ModelAdmin[Call]
-    CallPaginator = Paginator[Call]
 else:
     CallModelAdmin = admin.ModelAdmin
-    CallPaginator = Paginator
 
 __all__ = ["CallAdmin"]
 
-REACH = 10_000
-"""Calls that can be paged through; who looks for older ones filters."""
 RECENT = 10_000
 """Newest calls that the filters take their choices from."""
 OFFERED = 40
@@ -57,28 +51,6 @@ FROM (
 GROUP BY GROUPING SETS ((feature), (cohort), (prompt, prompt_version), (provider, request_model), (provider))
 ORDER BY count(*) DESC, 2, 3
 """
-
-
-class Bounded(CallPaginator):
-    """Counts no further than one can page; beyond that the planner's guess will do."""
-
-    object_list: QuerySet[Call]
-
-    @cached_property
-    def _counted(self) -> int:
-        return self.object_list.order_by()[: REACH + 1].count()
-
-    @cached_property
-    def count(self) -> int:
-        return min(self._counted, REACH)
-
-    @cached_property
-    def about(self) -> int | None:
-        """How many there may be; None when they are all counted."""
-        if self._counted <= REACH:
-            return None
-        plan = json.loads(self.object_list.order_by().explain(format="json"))
-        return max(int(plan[0]["Plan"]["Plan Rows"]), REACH)
 
 
 @admin.register(Call)
@@ -224,6 +196,7 @@ class CallAdmin(CallModelAdmin):
             "first_token": _ms(call.first_token_ms),
             "feature_url": links.feature(call.feature, request.user),
             "version_url": links.prompt_version(call.prompt, call.prompt_version, request.user),
+            "payload_url": links.payload(call.pk, request.user),
             "run_url": links.calls(run=call.run),
             "user_url": links.calls(q=call.user_key),
         }

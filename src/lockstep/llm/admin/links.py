@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from django.apps import apps
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
-__all__ = ["call", "calls", "feature", "prompt_version", "spend", "with_query"]
+from lockstep.core.links import soft
+
+__all__ = ["call", "calls", "feature", "payload", "prompt_version", "spend", "with_query"]
 
 
 def calls(**query: str) -> str:
@@ -26,22 +27,16 @@ def spend(**query: str) -> str:
 
 
 def feature(name: str, user: AbstractBaseUser | AnonymousUser) -> str:
-    return _soft("lockstep_core", "feature", "change", user, quote(name)) if name else ""
+    return soft("lockstep_core", "feature", "change", user, quote(name)) if name else ""
 
 
 def prompt_version(prompt: str, key: str, user: AbstractBaseUser | AnonymousUser) -> str:
-    return _soft("lockstep_prompts", "prompt", "version", user, quote(prompt), key) if prompt and key else ""
+    return soft("lockstep_prompts", "prompt", "version", user, quote(prompt), key) if prompt and key else ""
 
 
-def _soft(app: str, model: str, page: str, user: AbstractBaseUser | AnonymousUser, *arguments: str) -> str:
-    if not any(config.label == app for config in apps.get_app_configs()):
-        return ""
-    if not any(user.has_perm(f"{app}.{verb}_{model}") for verb in ("view", "change")):  # type: ignore[union-attr]
-        return ""
-    try:
-        return reverse(f"admin:{app}_{model}_{page}", args=arguments)
-    except NoReverseMatch:
-        return ""
+def payload(call: Any, user: AbstractBaseUser | AnonymousUser) -> str:
+    """What was said in a call, as far as it is kept."""
+    return soft("lockstep_privacy", "payload", "change", user, str(call), verbs="view")
 
 
 def with_query(url: str, query: dict[str, str]) -> str:

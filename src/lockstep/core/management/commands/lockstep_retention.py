@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser
-from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
@@ -11,7 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from lockstep.core.conf import nearest
 from lockstep.core.retention.conf import settings
-from lockstep.core.retention.evidence import Evidence, evidence
+from lockstep.core.retention.evidence import evidence, facts, size
 from lockstep.core.retention.holds import HoldError, hold, release
 from lockstep.core.retention.models import LegalHold
 from lockstep.core.retention.policies import expiring, is_installed
@@ -140,26 +139,3 @@ class Command(BaseCommand):
 
     def handle_roles(self, using: str, options: dict[str, Any]) -> None:
         self.stdout.write(setup(using, owner=options["owner"], app=options["app"]))
-
-
-def facts(one: Evidence) -> list[tuple[str, object]]:
-    purged = one.last_purge
-    return [
-        ("kept", f"{days(one.keep)}, {days(one.most)} at most"),
-        ("rows", one.rows),
-        ("oldest row", f"{one.oldest:%Y-%m-%d %H:%M} UTC" if one.oldest else "-"),
-        ("expired, readable", one.expired_visible),
-        ("not guarded", ", ".join(one.unguarded) or "-"),
-        ("partitions", f"{one.partitions}, {one.expired_partitions} to drop, {size(one.bytes_on_disk)}"),
-        ("holds", f"{one.holds}, {one.held} rows past their time"),
-        ("last sweep", f"{one.swept_at:%Y-%m-%d %H:%M} UTC" if one.swept_at else "never"),
-        ("last purge", f"{purged.at:%Y-%m-%d %H:%M} UTC, {purged}, by {purged.by}" if purged else "never"),
-    ]
-
-
-def days(span: timedelta) -> str:
-    return f"{span / timedelta(days=1):g} days"
-
-
-def size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB"
