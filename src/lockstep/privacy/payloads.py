@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import connections, router
 
 from lockstep.core import ports
 from lockstep.core.redacted import Redacted, demand
+from lockstep.privacy.encryption import reveal
+from lockstep.privacy.exceptions import EncryptionUnavailable
+
+if TYPE_CHECKING:
+    from lockstep.privacy.models import Payload
 
 __all__ = ["KEEP", "MOST", "keep", "register"]
 
@@ -27,7 +34,22 @@ def register() -> None:
     ports.retention.register(
         MODEL, ports.Retained(MODEL, ("request", "response", "entities"), keep=KEEP, most=MOST)
     )
-    ports.subjects.register(MODEL, ports.Subject(MODEL, "subject", ("request", "response", "entities")))
+    ports.subjects.register(MODEL, ports.Subject(MODEL, "subject", pseudonym=True, show=shown))
+
+
+def shown(payload: Payload) -> Mapping[str, Any]:
+    """What an export shows: as it is kept, redacted, and decrypted where a key is there."""
+    facts = {
+        name: getattr(payload, name)
+        for name in ("call", "at", "expires_at", "feature", "policy", "request", "response", "entities")
+    }
+    if not payload.encryption:
+        return facts
+    try:
+        opened = {name: facts[name] and reveal(facts[name]) for name in ("request", "response")}
+    except EncryptionUnavailable as error:
+        return facts | {"request": None, "response": None, "unreadable": f"Encrypted: {error}"}
+    return facts | opened
 
 
 def keep(

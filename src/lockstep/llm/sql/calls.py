@@ -6,7 +6,7 @@ the same id: a connection that breaks leaves nobody in doubt. A body that does o
 
 from __future__ import annotations
 
-__all__ = ["CREATE", "DROP"]
+__all__ = ["CREATE", "DROP", "DROP_WIDEN", "WIDEN"]
 
 # Whoever died with a call under way is charged its bound; each beginning clears a few away.
 _LAPSE = """
@@ -233,6 +233,35 @@ BEGIN
     RETURN written;
 END $body$
 """
+
+# The same for whom the row says: a person who was erased meanwhile is held by no budget of their own any more.
+WIDEN = """
+CREATE FUNCTION lockstep_llm_widen_v2(call uuid, asked jsonb, input int) RETURNS jsonb LANGUAGE plpgsql AS $body$
+DECLARE
+    c lockstep_llm_call%ROWTYPE;
+    held jsonb;
+    output int := coalesce((asked ->> 'bound_output')::int, 0);
+BEGIN
+    PERFORM set_config('lock_timeout', '5s', true);
+    SELECT * INTO c FROM lockstep_llm_call WHERE id = call AND state = 'reserved' FOR UPDATE;
+    IF NOT FOUND OR (c.bound_input >= input AND c.bound_output >= output) THEN
+        RETURN '{}';
+    END IF;
+    c.bound_input := greatest(c.bound_input, input);
+    c.bound_output := greatest(c.bound_output, output);
+    c.bound_micros := lockstep_llm_bound_v1(c.price_id, c.rate_id, c.at, c.bound_input, c.bound_output);
+    held := lockstep_llm_reserve_v1(call, asked || jsonb_build_object('user_key', c.user_key), c.at,
+        c.bound_input::bigint + c.bound_output, c.bound_micros);
+    IF held ->> 'refused' IS NOT NULL THEN
+        RETURN held;
+    END IF;
+    UPDATE lockstep_llm_call SET bound_input = c.bound_input, bound_output = c.bound_output,
+        bound_micros = c.bound_micros WHERE id = call;
+    RETURN '{}';
+END $body$
+"""
+
+DROP_WIDEN = "DROP FUNCTION IF EXISTS lockstep_llm_widen_v2(uuid, jsonb, int)"
 
 CREATE = (_LAPSE, _BEGIN, _WIDEN, _END, _TALLY)
 

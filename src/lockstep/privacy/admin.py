@@ -1,0 +1,5 @@
+"""Privacy in the admin."""
+
+from lockstep.privacy.rights.admin import ReceiptAdmin
+
+__all__ = ["ReceiptAdmin"]
