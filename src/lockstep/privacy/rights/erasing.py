@@ -53,7 +53,9 @@ def erase(subject: Any, *, actor: str, reason: str = "") -> Receipt:
         try:
             return _erased(person, known, about)
         except (ProtectedError, RestrictedError) as error:
-            raise RightsError(f"Nothing was erased: {error.args[0]}") from error
+            raise RightsError(
+                f"Nothing was erased: {error.args[0]} Register what becomes of those rows too."
+            ) from error
         except DatabaseError as error:
             state = getattr(error.__cause__, "sqlstate", None)
             if state not in RACES:
