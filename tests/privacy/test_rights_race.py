@@ -29,22 +29,7 @@ from tests.privacy.test_concurrency import session
 from tests.processes import run, start
 from tests.search.workers import environment
 
-pytestmark = pytest.mark.usefixtures("emptied")
-
-TABLES = (
-    "lockstep_privacy_receipt", "lockstep_llm_call", "lockstep_budgets_budget", "lockstep_budgets_budgetperiod",
-    "lockstep_budgets_hold", "lockstep_budgets_alert", "lockstep_budgets_overrun", "people_customer", "people_order",
-    "people_line", "people_invoice", "people_visit", "people_club", "people_club_members",
-)  # fmt: skip
-
-
-@pytest.fixture
-def emptied(transactional_db: None) -> Iterator[None]:
-    """Commits are real; before the rest is emptied, so is what stands beside it."""
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(TABLES)}")
-
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 @pytest.fixture
 def waiting() -> Iterator[psycopg.Connection[Any]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db import router
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from lockstep.core.pseudonyms import pseudonyms
@@ -37,8 +39,6 @@ class ReceiptAdmin(ReceiptModelAdmin):
     show_facets = admin.ShowFacets.NEVER
     actions = None
     change_list_template = "lockstep/privacy/receipts.html"
-    fields = ["number", "when", "what", "person", "actor", "reason", "tables", "not_reached"]
-    readonly_fields = ["number", "when", "what", "person", "tables", "not_reached"]
 
     class Media:
         css = {"all": ["lockstep/core/admin.css"]}
@@ -55,6 +55,8 @@ class ReceiptAdmin(ReceiptModelAdmin):
             return queryset, False
         return queryset.filter(Q(subject__in=[term, *pseudonyms(term)]) | Q(actor__icontains=term)), False
 
+    # --- who may what -----------------------------------------------------------------------------
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # erasing and exporting write it
 
@@ -63,6 +65,8 @@ class ReceiptAdmin(ReceiptModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Receipt | None = None) -> bool:
         return False  # the database would refuse
+
+    # --- the list ---------------------------------------------------------------------------------
 
     @admin.display(description="When", ordering="at")
     def when(self, receipt: Receipt) -> SafeString:
@@ -90,18 +94,30 @@ class ReceiptAdmin(ReceiptModelAdmin):
     def counted(self, receipt: Receipt) -> str:
         return line({kind: receipt.total(kind) for kind in ("erased", "blanked", "held", "exported")})
 
-    @admin.display(description="Receipt")
-    def number(self, receipt: Receipt) -> SafeString:
-        return format_html("<code>{}</code>", receipt.pk)
+    # --- pages ------------------------------------------------------------------------------------
 
-    @admin.display(description="Tables")
-    def tables(self, receipt: Receipt) -> SafeString:
-        rows = ((name, line(found)) for name, found in sorted(receipt.counts.items()))
-        return format_html(
-            '<table><tbody>{}</tbody></table>',
-            format_html_join("", '<tr><td class="lockstep-anywhere">{}</td><td>{}</td></tr>', rows),
-        )
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return super().changelist_view(request, {"title": "Receipts", **(extra_context or {})})
 
-    @admin.display(description="Not reached")
-    def not_reached(self, receipt: Receipt) -> SafeString:
-        return format_html_join("", "<p>{}</p>", ((sentence,) for sentence in receipt.beyond))
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """The page of one receipt; nothing is edited."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            return HttpResponseNotAllowed(["GET"])
+        receipt = self.get_object(request, object_id)
+        if receipt is None:
+            raise Http404("There is no such receipt.")
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Receipt, {receipt.get_kind_display()}",
+            "media": self.media,
+            "receipt": receipt,
+            "what": self.what(receipt),
+            "tables": [(name, line(found)) for name, found in sorted(receipt.counts.items())],
+        }
+        request.current_app = self.admin_site.name
+        return TemplateResponse(request, "lockstep/privacy/receipt.html", context)
