@@ -7,10 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
-__all__ = ["pseudonym", "pseudonyms"]
+__all__ = ["LOCK", "pseudonym", "pseudonyms"]
 
 SALT = "lockstep.llm.user"  # never changed: it is in every pseudonym that was ever written
 DIGITS = 32
+LOCK = "hashtextextended('lockstep.person ' || {key}, 0)"
+"""SQL of a person's advisory lock. An erasure takes it alone; who writes several rows about a person that must agree,
+as budgets do, shares it until COMMIT."""
 
 
 def pseudonym(person: Any) -> str:

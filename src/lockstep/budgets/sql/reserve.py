@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lockstep.core.pseudonyms import LOCK
 from lockstep.llm.sql.hooks import RESERVE_SIGNATURE
 
 __all__ = ["RESERVE"]
@@ -25,6 +26,9 @@ DECLARE
     extras bigint[] := '{{}}';
 BEGIN
     LOCK TABLE lockstep_budgets_budget IN ACCESS SHARE MODE;  -- while a budget is counted from the ledger, wait
+    IF coalesce(asked ->> 'user_key', '') <> '' THEN  -- while that person is erased, wait
+        PERFORM pg_advisory_xact_lock_shared({LOCK.format(key="(asked ->> 'user_key')")});
+    END IF;
     again := EXISTS (SELECT FROM lockstep_budgets_hold AS h WHERE h.call = lockstep_llm_reserve_v1.call);
     FOR budget IN
         SELECT b.*, coalesce(named.who, '') AS person FROM lockstep_budgets_budget AS b

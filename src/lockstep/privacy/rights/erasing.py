@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, models, router, transaction
+from django.db import DatabaseError, connections, models, router, transaction
 from django.db.models import ProtectedError, Q, QuerySet, RestrictedError
 from django.db.models.deletion import Collector
 
+from lockstep.core.pseudonyms import LOCK
 from lockstep.core.retention.holds import held
 from lockstep.privacy.exceptions import RightsError
 from lockstep.privacy.rights.beyond import beyond_erasure
@@ -83,6 +84,7 @@ def _erased(person: Person, known: list[Table], about: dict[str, str]) -> Receip
     with ExitStack() as stack:
         for alias in dict.fromkeys([own, *(table.using for table in known)]):
             stack.enter_context(transaction.atomic(using=alias))
+            _settle_down(alias, person, known)
         for table in known:
             for name, found in _erase(table, person).items():
                 counts[name].update(found)
@@ -90,6 +92,18 @@ def _erased(person: Person, known: list[Table], about: dict[str, str]) -> Receip
             kind=Receipt.Kind.ERASURE, subject=person.pseudonyms[0], counts=counts,
             beyond=beyond_erasure(known, counts), **about,
         )  # fmt: skip
+
+
+def _settle_down(alias: str, person: Person, known: list[Table]) -> None:
+    """Until the end nobody begins something new about the person, and no table is counted anew or altered."""
+    connection = connections[alias]
+    if connection.vendor != "postgresql":
+        return
+    with connection.cursor() as cursor:
+        for key in sorted(person.pseudonyms):
+            cursor.execute(f"SELECT pg_advisory_xact_lock({LOCK.format(key='%s')})", [key])
+        for name in dict.fromkeys(table.model._meta.db_table for table in known if table.using == alias):
+            cursor.execute(f"SELECT FROM {connection.ops.quote_name(name)} LIMIT 0")
 
 
 def _erase(table: Table, person: Person) -> Counts:

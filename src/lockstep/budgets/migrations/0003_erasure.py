@@ -1,11 +1,11 @@
 from django.db import migrations
 
-from lockstep.budgets.sql import alerts
+from lockstep.budgets.sql import alerts, reserve
 
 
 def create(apps, schema_editor):
     if schema_editor.connection.vendor == "postgresql":
-        for statement in alerts.GONE:
+        for statement in (*alerts.GONE, reserve.RESERVE):
             schema_editor.execute(statement, params=None)
 
 
@@ -16,7 +16,7 @@ def drop(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    """An alert that is deleted while its incident is open closes it."""
+    """A reservation waits while its person is erased; an alert that is deleted with its period closes its incident."""
 
     dependencies = [("lockstep_budgets", "0002_functions")]
 
