@@ -103,9 +103,12 @@ def test_receipts_are_not_truncated_either(monkeypatch: pytest.MonkeyPatch) -> N
     guards.install(using="default")
     for _ in range(2):
         guards.install(using="default")
-    with pytest.raises(IntegrityError, match="stays as it was written"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("TRUNCATE lockstep_privacy_receipt")
+    with (
+        pytest.raises(IntegrityError, match="stays as it was written"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("TRUNCATE lockstep_privacy_receipt")
 
 
 @pytest.fixture

@@ -106,9 +106,9 @@ def test_whom_nobody_knows_gets_an_empty_document(shop: None) -> None:
 
 def test_what_is_awkward_to_write_is_written(shop: None) -> None:
     shopper("c-1")
-    QUOTE = 'a "quote"\n\u2028 </script> \U0001f9fe \\ \x1f'
-    Order.objects.update(address=QUOTE)
-    assert exported()["tables"]["people.Order"][0]["address"] == QUOTE
+    quote = 'a "quote"\n\u2028 </script> \U0001f9fe \\ \x1f'
+    Order.objects.update(address=quote)
+    assert exported()["tables"]["people.Order"][0]["address"] == quote
 
 
 def sealed(text: str) -> Redacted:

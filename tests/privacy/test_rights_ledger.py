@@ -31,7 +31,8 @@ ANN, BOB = pseudonym("ann"), pseudonym("bob")
 
 def budget(**fields: Any) -> Budget:
     return Budget.objects.create(
-        **{"feature": "support.answer", "per": "user", "unit": "tokens", "period": "day", "cap": 10_000} | fields
+        **{"feature": "support.answer", "per": "user", "unit": "tokens", "period": "day", "cap": 10_000}
+        | fields
     )
 
 
@@ -42,9 +43,10 @@ def agrees() -> bool:
 
 def test_calls_keep_their_tokens_and_lose_their_person() -> None:
     came_back(300, user_key=ANN), came_back(200, user_key=BOB), came_back(100)
-    before = list(Call.objects.order_by("id").values("id", "input_tokens", "output_tokens", "cost_micros", "at"))
+    kept = Call.objects.order_by("id").values("id", "input_tokens", "output_tokens", "cost_micros", "at")
+    before = list(kept)
     assert erase("ann", **WHO).counts["lockstep_llm.Call"] == {"blanked": 1, "held": 0}
-    assert list(Call.objects.order_by("id").values("id", "input_tokens", "output_tokens", "cost_micros", "at")) == before
+    assert list(kept.all()) == before
     assert sorted(Call.objects.values_list("user_key", flat=True)) == sorted(["", "", BOB])
     assert erase("ann", **WHO).total("blanked") == 0
 
@@ -58,8 +60,10 @@ def test_everything_that_names_the_person_is_gone() -> None:
         field = "user_key" if model is Call else "who"
         assert not model.objects.filter(**{field: ANN}).exists()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM lockstep_budgets_hold AS h WHERE NOT EXISTS"
-                       " (SELECT FROM lockstep_budgets_budgetperiod AS p WHERE p.id = h.period_id)")
+        cursor.execute(
+            "SELECT count(*) FROM lockstep_budgets_hold AS h WHERE NOT EXISTS"
+            " (SELECT FROM lockstep_budgets_budgetperiod AS p WHERE p.id = h.period_id)"
+        )
         assert cursor.fetchone() == (0,)
     assert BudgetPeriod.objects.get().who == BOB
     again = erase("ann", **WHO)
@@ -82,7 +86,7 @@ def test_counters_agree_with_the_ledger_when_a_person_is_erased_in_the_middle_of
 @pytest.mark.parametrize("comes_back", [True, False])
 def test_a_call_under_way_ends_as_if_nothing_had_happened(comes_back: bool) -> None:
     budget(), budget(per="all", cap=100_000)
-    asked, begun = reserve(user_key=ANN)
+    asked, _ = reserve(user_key=ANN)
     erase("ann", **WHO)
     assert agrees()
     wider = replace(asked, bound_output=500)
@@ -132,7 +136,10 @@ def test_a_budget_that_is_counted_anew_does_not_find_the_person() -> None:
 def test_budgets_forget_before_the_ledger_does_however_they_are_registered() -> None:
     names = [table.name for table in tables()]
     ledger = names.index("lockstep_llm.Call")
-    ours = [names.index(f"lockstep_budgets.{one}") for one in ("Hold", "Alert", "Overrun", "BudgetPeriod", "Budget")]
+    ours = [
+        names.index(f"lockstep_budgets.{one}")
+        for one in ("Hold", "Alert", "Overrun", "BudgetPeriod", "Budget")
+    ]
     assert max(ours) < ledger
     assert ours[3] < ours[4]
     assert max(ours[:3]) < ours[3]

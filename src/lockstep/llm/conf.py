@@ -79,9 +79,7 @@ class LlmSettings:
                 raise ValueError(f"{name} must be a positive number of seconds.")
         days = self.keep_days
         if days is not None and (
-            isinstance(days, bool)
-            or not isinstance(days, int | float)
-            or not LEAST_DAYS <= days <= MOST_DAYS
+            isinstance(days, bool) or not isinstance(days, int | float) or not LEAST_DAYS <= days <= MOST_DAYS
         ):
             raise ValueError(
                 f"keep_days must be a number of days from {LEAST_DAYS}, which budgets and alerts look back, to"

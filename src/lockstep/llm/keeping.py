@@ -22,6 +22,4 @@ def register() -> None:
     """Old rows go; a row whose person is erased keeps its tokens and its cost."""
     ports.ageing.register(CALL, ports.Aged(CALL, at="at", keep=lifetime, stays={"state": "reserved"}))
     ports.ageing.register(TALLY, ports.Aged(TALLY, at="hour", keep=lifetime))
-    ports.subjects.register(
-        CALL, ports.Subject(CALL, "user_key", pseudonym=True, blank=("user_key",))
-    )
+    ports.subjects.register(CALL, ports.Subject(CALL, "user_key", pseudonym=True, blank=("user_key",)))

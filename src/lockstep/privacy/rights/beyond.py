@@ -15,7 +15,7 @@ from lockstep.privacy.rights.tables import Table
 __all__ = ["beyond_erasure", "beyond_export"]
 
 BACKUPS = (
-    "Backups, archived logs and replicas of before: they go when their own time is up. After a restore, erase again."
+    "Backups and archived logs of before: they go when their own time is up. After a restore, erase again."
 )
 
 
@@ -26,7 +26,7 @@ def beyond_erasure(known: list[Table], counts: Mapping[str, Mapping[str, int]]) 
 
 
 def beyond_export(known: list[Table]) -> list[str]:
-    return [*_expired(known), *_files(known), "Backups, archived logs and replicas of before."]
+    return [*_expired(known), *_files(known), "Backups and archived logs of before."]
 
 
 def _expired(known: list[Table]) -> Iterator[str]:

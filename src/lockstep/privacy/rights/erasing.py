@@ -49,7 +49,10 @@ def erase(subject: Any, *, actor: str, reason: str = "") -> Receipt:
         RightsError: the key, the actor or the registry cannot be used, or a table keeps what should go.
     """
     person, known = who(subject), tables()
-    about = {"actor": said("actor", actor, most=200, needed=True), "reason": said("reason", reason, most=1000)}
+    about = {
+        "actor": said("actor", actor, most=200, needed=True),
+        "reason": said("reason", reason, most=1000),
+    }
     for left in reversed(range(TRIES)):
         try:
             return _erased(person, known, about)

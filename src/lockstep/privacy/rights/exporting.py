@@ -42,10 +42,17 @@ def export(subject: Any, write: Callable[[str], object], *, actor: str, reason: 
     from lockstep.privacy.rights.models import Receipt
 
     person, known = who(subject), sorted(tables(), key=lambda table: table.name)
-    about = {"actor": said("actor", actor, most=200, needed=True), "reason": said("reason", reason, most=1000)}
+    about = {
+        "actor": said("actor", actor, most=200, needed=True),
+        "reason": said("reason", reason, most=1000),
+    }
     rows = [(table, table.about(person).order_by("pk")) for table in known]
     receipt = Receipt(
-        id=uuid4(), kind=Receipt.Kind.EXPORT, subject=person.pseudonyms[0], beyond=beyond_export(known), **about
+        id=uuid4(),
+        kind=Receipt.Kind.EXPORT,
+        subject=person.pseudonyms[0],
+        beyond=beyond_export(known),
+        **about,
     )
     write(_head(receipt, person))
     for number, (table, some) in enumerate(rows):

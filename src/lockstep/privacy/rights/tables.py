@@ -178,4 +178,7 @@ def _ordered(found: list[Table]) -> list[Table]:
 
 def _looks_at(table: Table, other: Table) -> bool:
     own = [one.related_model for one in table.model._meta.concrete_fields if one.is_relation]
-    return other.model in (*table.through, *own) or {other.name, other.entry.model} & set(table.entry.before) != set()
+    return (
+        other.model in (*table.through, *own)
+        or {other.name, other.entry.model} & set(table.entry.before) != set()
+    )
