@@ -111,13 +111,12 @@ def test_old_rows_go_some_thousand_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
     for _ in range(10):
         aged(400)
     entry = ports.ageing.get()["lockstep_llm.Call"]
-    assert [ageing.delete_some(Call, entry, 3) for _ in range(5)] == [3, 3, 3, 1, 0]
+    assert [ageing.delete_some(Call, entry) for _ in range(5)] == [3, 3, 3, 1, 0]
 
 
 def test_a_run_of_the_job_ends_after_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ageing, "BATCH", 1)
     monkeypatch.setattr(ageing, "MOST_S", 0.0)
-    monkeypatch.setattr(ageing.delete_some, "__defaults__", (1,))
     aged(400), aged(400), aged(400)
     ageing.delete_old()
     assert Call.objects.count() == 2

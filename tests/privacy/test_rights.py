@@ -353,6 +353,17 @@ def test_the_command_says_what_is_wrong() -> None:
         call_command("lockstep_erase", "--subject", "c-1")
 
 
+def test_a_table_that_is_not_migrated_is_told_in_a_line(shop: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE people_line RENAME TO elsewhere")
+    for command in ("lockstep_erase", "lockstep_export"):
+        with (
+            pytest.raises(CommandError, match='refuses: relation "people_line" does not exist'),
+            transaction.atomic(),
+        ):
+            call_command(command, subject="c-1", actor="ann")
+
+
 def test_a_receipt_is_json_that_anybody_reads(shop: None) -> None:
     receipt = erase("c-1", **WHO)
     assert json.loads(json.dumps(receipt.counts)) == Receipt.objects.get().counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,11 +16,10 @@ from lockstep.budgets.models import Alert, Budget, BudgetPeriod, Hold, Overrun
 from lockstep.budgets.reports import drift, sweep
 from lockstep.core.models import Notice
 from lockstep.core.pseudonyms import pseudonym
-from lockstep.core.testruns import under_test_runner
 from lockstep.llm.ledger import lapse, widen
 from lockstep.llm.models import Call
 from lockstep.privacy.models import Receipt
-from lockstep.privacy.rights import erase
+from lockstep.privacy.rights import erase, export
 from lockstep.privacy.rights.tables import tables
 from tests.budgets.calls import came_back, reserve, settle
 from tests.privacy.people import WHO
@@ -146,18 +146,23 @@ def test_budgets_forget_before_the_ledger_does_however_they_are_registered() -> 
 
 
 def test_the_export_has_the_calls_of_the_person_and_no_others() -> None:
-    import json
-
-    from lockstep.privacy.rights import export
-
     came_back(300, user_key=ANN), came_back(200, user_key=BOB)
     pieces: list[str] = []
     receipt = export("ann", pieces.append, **WHO)
     (row,) = json.loads("".join(pieces))["tables"]["lockstep_llm.Call"]
     assert (row["user_key"], row["input_tokens"], row["state"]) == (ANN, 270, "settled")
     assert receipt.counts["lockstep_llm.Call"] == {"exported": 1}
-    assert under_test_runner()
     assert Receipt.objects.get().kind == "export"
+
+
+def test_the_export_has_what_budgets_know() -> None:
+    budget(), budget(per="all", cap=100_000)
+    reserve(user_key=ANN), reserve(user_key=BOB)
+    pieces: list[str] = []
+    export("ann", pieces.append, **WHO)
+    tables_ = json.loads("".join(pieces))["tables"]
+    (period,), (held,) = tables_["lockstep_budgets.BudgetPeriod"], tables_["lockstep_budgets.Hold"]
+    assert (period["who"], period["reserved"], held["held"]) == (ANN, 1_000, 1_000)
 
 
 def test_a_lapsed_call_that_comes_back_disturbs_nothing() -> None:

@@ -62,14 +62,14 @@ def delete_old() -> None:
         model = model_of(entry.model)
         if model is not None:
             ends = time.monotonic() + MOST_S
-            while delete_some(model, entry) == BATCH and time.monotonic() < ends:
+            while delete_some(model, entry) and time.monotonic() < ends:
                 pass
 
 
-def delete_some(model: type[models.Model], entry: Aged, most: int = BATCH) -> int:
+def delete_some(model: type[models.Model], entry: Aged) -> int:
     """Delete the oldest of those that are old enough. Rows that somebody uses wait for the next time.
 
-    Returns: how many; fewer than ``most`` when there are no more.
+    Returns: how many; 0 when there are no more.
     """
     keep, using = entry.keep(), router.db_for_write(model)
     if keep is None:
@@ -77,7 +77,7 @@ def delete_some(model: type[models.Model], entry: Aged, most: int = BATCH) -> in
     with transaction.atomic(using=using):
         old = _rows(model, entry, using).filter(**{f"{entry.at}__lt": _before(keep)})
         keys = list(
-            old.order_by(entry.at).select_for_update(skip_locked=True).values_list("pk", flat=True)[:most]
+            old.order_by(entry.at).select_for_update(skip_locked=True).values_list("pk", flat=True)[:BATCH]
         )
         if keys:
             models.QuerySet(model, using=using).filter(pk__in=keys).delete()

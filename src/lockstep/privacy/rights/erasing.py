@@ -16,6 +16,7 @@ from lockstep.privacy.exceptions import RightsError
 from lockstep.privacy.rights.beyond import beyond_erasure
 from lockstep.privacy.rights.people import Person, said, who
 from lockstep.privacy.rights.tables import Table, tables
+from lockstep.privacy.rights.texts import told
 
 if TYPE_CHECKING:
     from lockstep.privacy.rights.models import Receipt
@@ -65,7 +66,7 @@ def erase(subject: Any, *, actor: str, reason: str = "") -> Receipt:
             if state not in RACES:
                 raise
             if not left:
-                raise RightsError(f"Nothing was erased. {_told(error)}", sqlstate=state) from error
+                raise RightsError(f"Nothing was erased. {told(error)}", sqlstate=state) from error
     raise AssertionError("unreachable")
 
 
@@ -155,9 +156,3 @@ def _delete(rows: QuerySet[Any]) -> Counter[str]:
             raise RightsError(f"Nothing was erased: {rows.model._meta.label} does not let its rows go.")
         gone.update(by_label)
     return gone
-
-
-def _told(error: DatabaseError) -> str:
-    """What the database says, without the values that it adds."""
-    told = getattr(getattr(error.__cause__, "diag", None), "message_primary", None)
-    return str(told or type(error).__name__)

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from lockstep.core.conf import nearest
-from lockstep.core.retention.ageing import BATCH, Age, age, aged, delete_some
+from lockstep.core.retention.ageing import Age, age, aged, delete_some
 from lockstep.core.retention.conf import settings
 from lockstep.core.retention.evidence import Evidence, evidence
 from lockstep.core.retention.holds import HoldError, hold, release
@@ -103,8 +103,6 @@ class Command(BaseCommand):
             gone = 0
             while count := delete_some(model, entry):
                 gone += count
-                if count < BATCH:
-                    break
             if gone:
                 self.stdout.write(f"{model._meta.db_table}: {gone} rows gone")
         return failed

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
 
 from lockstep.privacy.exceptions import RightsError
 from lockstep.privacy.rights import count, erase
-from lockstep.privacy.rights.texts import line
+from lockstep.privacy.rights.texts import line, told
 
 
 class Command(BaseCommand):
@@ -29,6 +30,8 @@ class Command(BaseCommand):
             receipt = erase(subject, actor=actor, reason=reason)
         except RightsError as error:
             raise CommandError(str(error)) from error
+        except Error as error:
+            raise CommandError(f"The database refuses: {told(error)}") from error
         self._print(receipt.counts)
         for sentence in receipt.beyond:
             self.stdout.write(sentence)

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
 
 from lockstep.privacy.exceptions import RightsError
 from lockstep.privacy.rights import export
 from lockstep.privacy.rights.models import Receipt
+from lockstep.privacy.rights.texts import told
 
 
 class Command(BaseCommand):
@@ -35,6 +37,8 @@ class Command(BaseCommand):
                 receipt = to_new_file(output, subject, how)
         except RightsError as error:
             raise CommandError(str(error)) from error
+        except Error as error:
+            raise CommandError(f"The database refuses: {told(error)}") from error
         self.stderr.write(f"{receipt.total('exported')} rows. Receipt {receipt.pk} of {receipt.subject}.")
 
 
