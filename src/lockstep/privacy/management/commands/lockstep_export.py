@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import Error
+from django.db import Error, router, transaction
 
 from lockstep.privacy.exceptions import RightsError
 from lockstep.privacy.rights import export
@@ -50,7 +50,11 @@ def to_new_file(path: Path, subject: str, how: dict[str, str]) -> Receipt:
         why = error.strerror if isinstance(error, OSError) else error
         raise CommandError(f"{path}: {why}. Nothing was exported.") from error
     try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as file:
+        # the file is closed before the receipt is committed: there is none for what the disk did not take
+        with (
+            transaction.atomic(using=router.db_for_write(Receipt)),
+            open(handle, "w", encoding="utf-8", newline="\n") as file,
+        ):
             return export(subject, file.write, **how)
     except BaseException:
         path.unlink(missing_ok=True)
