@@ -30,5 +30,5 @@ def pseudonyms(person: Any) -> list[str]:
     return [_by(secret, key) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
 
 
-def _by(secret: str, key: Any) -> str:
+def _by(secret: str | bytes, key: Any) -> str:
     return salted_hmac(SALT, str(key), secret=secret, algorithm="sha256").hexdigest()[:DIGITS]
