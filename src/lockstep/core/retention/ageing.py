@@ -101,6 +101,6 @@ def _rows(model: type[models.Model], entry: Aged, using: str) -> models.QuerySet
     return rows.exclude(**entry.stays) if entry.stays else rows
 
 
-def _before(span: timedelta) -> ExpressionWrapper:
+def _before(span: timedelta) -> ExpressionWrapper[Any]:
     """By the clock of the database."""
     return ExpressionWrapper(Now() - Value(span), output_field=DateTimeField())
