@@ -215,7 +215,7 @@ BEGIN
             END IF;
         ELSIF dice < 0.95 THEN
             asked := known[1 + floor(random() * cardinality(known))::int];
-            PERFORM lockstep_llm_widen_v1((asked ->> 'id')::uuid, asked, 900 + floor(random() * 500)::int);
+            PERFORM lockstep_llm_widen_v2((asked ->> 'id')::uuid, asked, 900 + floor(random() * 500)::int);
         ELSIF dice < 0.97 THEN
             PERFORM lockstep_llm_lapse_v1(10);
         ELSIF dice < 0.98 THEN

@@ -36,6 +36,7 @@ INSTALLED_APPS = [
     "lockstep.search",
     "tests.testapp",
     "tests.archive",
+    "tests.people",
 ]
 
 MIDDLEWARE = [

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from lockstep.budgets.models import Alert, Budget, BudgetPeriod
 from lockstep.core.models import Feature
-from lockstep.llm.door import user_key
+from lockstep.core.pseudonyms import pseudonym
 from tests.budgets.calls import came_back, reserve
 from tests.budgets.test_caps import counters, tokens
 
@@ -63,7 +63,7 @@ def test_the_list_shows_a_bar_of_what_is_spent_and_held(ann: Client) -> None:
 
 def test_a_person_is_kept_as_a_pseudonym(ann: Client) -> None:
     assert add(ann, per="user", user="42").status_code == 302
-    assert Budget.objects.get().who == user_key("42")
+    assert Budget.objects.get().who == pseudonym("42")
 
 
 @pytest.mark.parametrize(

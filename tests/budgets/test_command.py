@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from lockstep.budgets.models import Budget, BudgetPeriod
-from lockstep.llm.door import user_key
+from lockstep.core.pseudonyms import pseudonym
 from tests.budgets.calls import came_back, reserve
 from tests.budgets.test_caps import sql
 
@@ -46,7 +46,7 @@ def test_money_is_given_in_the_ledgers_currency() -> None:
 
 def test_a_person_is_named_by_primary_key_and_kept_as_a_pseudonym() -> None:
     budgets("set all 1 --per user --who 42")
-    assert Budget.objects.get().who == user_key(42)
+    assert Budget.objects.get().who == pseudonym(42)
 
 
 @pytest.mark.parametrize(

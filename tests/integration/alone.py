@@ -25,6 +25,7 @@ def main() -> None:
         "lockstep.llm": ask,
         "lockstep.prompts": ask_prompted,
         "lockstep.budgets": ask_too_much,
+        "lockstep.privacy": forget,
     }
     for app, use in uses.items():
         if apps.is_installed(app):
@@ -88,6 +89,17 @@ def ask_too_much() -> None:
     except BudgetExceeded:
         return
     raise AssertionError("The budget let it pass.")
+
+
+def forget() -> None:
+    from lockstep.privacy.models import Receipt
+    from lockstep.privacy.rights import erase, export
+
+    found = erase("7", actor="ann").counts
+    assert "lockstep_privacy.Payload" in found
+    assert not any(any(table.values()) for table in found.values())
+    export("7", lambda text: None, actor="ann")
+    assert Receipt.objects.count() == 2
 
 
 def declared(name: str, **how: Any) -> Any:

@@ -19,8 +19,8 @@ from lockstep.budgets.bars import bar
 from lockstep.budgets.models import Alert, Budget, Overrun
 from lockstep.budgets.reports import Standing, history, standings
 from lockstep.core.models import Feature
+from lockstep.core.pseudonyms import pseudonym
 from lockstep.llm.conf import settings
-from lockstep.llm.door import user_key
 
 if TYPE_CHECKING:
     AnyModelAdmin = admin.ModelAdmin[Any]
@@ -77,7 +77,7 @@ class BudgetForm(BudgetModelForm):
             if given.get("per") != Budget.Per.USER:
                 self.add_error("user", "Choose 'user' above, or leave this empty.")
                 return given
-            given["who"] = user_key(given["user"])
+            given["who"] = pseudonym(given["user"])
         if not self.instance.pk:
             self.instance.currency = settings().currency if unit == Budget.Unit.MONEY else ""
         return given

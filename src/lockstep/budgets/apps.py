@@ -11,12 +11,13 @@ class BudgetsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from lockstep.budgets import jobs
+        from lockstep.budgets import jobs, subjects
         from lockstep.budgets.checks import check_budgets
         from lockstep.core.ports import topics
 
         register(check_budgets, "lockstep", Tags.database)
         jobs.register()
+        subjects.register()
         topics.register("budgets.soft", "a budget is nearly spent")
         topics.register("budgets.hard", "a budget is spent, and calls are refused")
         topics.register("budgets.overrun", "a provider billed more than the bound of a call")

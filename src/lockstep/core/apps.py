@@ -18,6 +18,7 @@ class CoreConfig(AppConfig):
         from lockstep.core import checks, ports
         from lockstep.core.notify import housekeeping
         from lockstep.core.notify.outbox import Outbox
+        from lockstep.core.retention import ageing
         from lockstep.core.retention.checks import check_retention, check_roles
 
         autodiscover_modules("features")
@@ -27,6 +28,7 @@ class CoreConfig(AppConfig):
         register(check_roles, "lockstep", Tags.database, deploy=True)
         ports.notify.register(Outbox())
         ports.jobs.register("lockstep_core.notices", ports.Job(housekeeping.tidy, housekeeping.EVERY_S))
+        ports.jobs.register("lockstep_core.ageing", ports.Job(ageing.delete_old, ageing.EVERY_S))
         post_migrate.connect(sync_features, sender=self, dispatch_uid="lockstep_core.sync_features")
         post_migrate.connect(sync_retention, sender=self, dispatch_uid="lockstep_core.sync_retention")
 

@@ -20,6 +20,7 @@ from lockstep.core.exceptions import PortError
 from lockstep.core.redacted import Redacted
 
 __all__ = [
+    "Aged",
     "Content",
     "Contents",
     "Job",
@@ -33,6 +34,7 @@ __all__ = [
     "Retained",
     "Subject",
     "Usage",
+    "ageing",
     "contents",
     "jobs",
     "metering",
@@ -285,15 +287,38 @@ class Retained:
 
 
 @dataclass(frozen=True, slots=True)
+class Aged:
+    """A table whose rows are deleted when they are old. Until then anybody may read them: content is ``Retained``."""
+
+    model: str
+    """Label of the model, ``app_label.ModelName``."""
+    at: str
+    """Field with the time that the age is counted from."""
+    keep: Callable[[], timedelta | None]
+    """How old they get, asked each time; None: they stay for ever."""
+    stays: Mapping[str, Any] = field(default_factory=dict)
+    """Rows that stay however old they are, as ``exclude()`` takes it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """A table that says something about a person."""
+    """A table that says something about a person: what an export shows of it, and what an erasure does to it."""
 
     model: str
     """Label of the model, ``app_label.ModelName``."""
     person: str
     """Lookup from the row to the person's key: ``user_id``, ``order__customer_id``."""
     fields: tuple[str, ...] = ()
-    """Fields to export and to erase; empty means the whole row."""
+    """Fields that an export shows; empty means all."""
+    pseudonym: bool = False
+    """Whether that key is the pseudonym (``core.pseudonyms``), as in lockstep's tables, and not the person's own."""
+    blank: tuple[str, ...] = ()
+    """Fields that an erasure empties; the one that names the person among them takes the person off the row.
+    Empty: the whole row is deleted."""
+    before: tuple[str, ...] = ()
+    """Entries that are erased later than this one, beside those that its lookup and its foreign keys lead to."""
+    show: Callable[[Any], Mapping[str, Any]] | None = None
+    """Row -> what an export shows of it, where ``fields`` cannot say it: something is encrypted, for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +338,7 @@ contents: Port[Contents] = Port("contents", NoContents())
 notify: Port[Notify] = Port("notify", LogNotices())
 replay: Port[Replay] = Port("replay", NoReplay())
 retention: Registry[Retained] = Registry("retention")
+ageing: Registry[Aged] = Registry("ageing")
 subjects: Registry[Subject] = Registry("subjects")
 jobs: Registry[Job] = Registry("jobs")
 topics: Registry[str] = Registry("topics")

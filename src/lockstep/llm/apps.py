@@ -16,7 +16,7 @@ class LlmConfig(AppConfig):
 
     def ready(self) -> None:
         from lockstep.core.ports import metering
-        from lockstep.llm import checks, connection  # noqa: F401 -- it listens for the connections of a test run
+        from lockstep.llm import checks, connection, keeping  # noqa: F401 -- connection listens for those of a test run
         from lockstep.llm.money import guards
         from lockstep.llm.money.checks import check_prices
         from lockstep.llm.recorder import Recorder
@@ -28,6 +28,7 @@ class LlmConfig(AppConfig):
         register(checks.check_bypass, "lockstep", Tags.security, deploy=True)
         register(checks.check_sentry, "lockstep", Tags.security, deploy=True)
         metering.register(Recorder())
+        keeping.register()
         post_migrate.connect(guards.install, sender=self, dispatch_uid="lockstep_llm.money_guards")
         setting_changed.connect(_settings_changed, dispatch_uid="lockstep_llm.money_settings")
 

@@ -11,6 +11,10 @@ from lockstep.core.conf import Section
 
 __all__ = ["LlmSettings", "settings"]
 
+LEAST_DAYS = 62
+"""A budget's month, and the one before it."""
+MOST_DAYS = 36_600
+
 
 def _default_providers() -> Mapping[str, Mapping[str, Any]]:
     return {
@@ -45,6 +49,8 @@ class LlmSettings:
     durable_reserve: bool = False
     """Wait for the disk before a request leaves. Without it a crash of the whole server may forget the requests of its
     last second that had not come back."""
+    keep_days: float | None = 396.0
+    """So old rows of the ledger get, in days: 13 months. None keeps them for ever."""
     cohort: str | None = None
     """Dotted path of ``(user) -> str``, the group that spend and experiments are compared by."""
     allow_langsmith: bool = False
@@ -71,6 +77,14 @@ class LlmSettings:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not value > 0:
                 raise ValueError(f"{name} must be a positive number of seconds.")
+        days = self.keep_days
+        if days is not None and (
+            isinstance(days, bool) or not isinstance(days, int | float) or not LEAST_DAYS <= days <= MOST_DAYS
+        ):
+            raise ValueError(
+                f"keep_days must be a number of days from {LEAST_DAYS}, which budgets and alerts look back, to"
+                f" {MOST_DAYS}; or None, for ever."
+            )
         if self.lapse_after_s <= self.timeout_s:
             raise ValueError(
                 "lapse_after_s must be longer than timeout_s: a call that may still come has not lapsed."

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from django.utils.crypto import salted_hmac
 from django.utils.module_loading import import_string
 
 from lockstep.core import context, ports
+from lockstep.core.pseudonyms import pseudonym
 from lockstep.llm import ledger
 from lockstep.llm.conf import settings
 from lockstep.llm.content import answer, conversation
@@ -277,7 +277,7 @@ class Attempts:
 def subject(route: Route) -> dict[str, Any]:
     """Who and what the call is for, without naming anybody."""
     now = context.current()
-    key = user_key(now.user)
+    key = pseudonym(now.user)
     feature = route.feature.name if route.feature else now.feature or ""
     return {
         "feature": feature,
@@ -288,14 +288,6 @@ def subject(route: Route) -> dict[str, Any]:
         "run": str(now.run or "")[:64],
         "node": str(now.node or "")[:200],
     }
-
-
-def user_key(user: Any) -> str:
-    """Pseudonym of a person: the same for the same person, nothing without this installation's secret."""
-    pk = getattr(user, "pk", user)
-    return (
-        "" if pk is None else salted_hmac("lockstep.llm.user", str(pk), algorithm="sha256").hexdigest()[:32]
-    )
 
 
 def _cohort(user: Any) -> str:

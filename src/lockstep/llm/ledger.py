@@ -169,7 +169,7 @@ def widen(asked: Asked, bound_input: int) -> Mapping[str, Any]:
     """
     row: dict[str, Any] = json.loads(
         query(
-            "SELECT lockstep_llm_widen_v1(%s, %s::jsonb, %s)::text", (asked.id, _asked(asked), bound_input)
+            "SELECT lockstep_llm_widen_v2(%s, %s::jsonb, %s)::text", (asked.id, _asked(asked), bound_input)
         )[0]
     )
     return row

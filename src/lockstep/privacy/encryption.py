@@ -29,10 +29,11 @@ def reveal(token: str) -> str:
     Raises:
         EncryptionUnavailable: none of the keys opens it.
     """
+    fernet = _fernet()
     from cryptography.fernet import InvalidToken
 
     try:
-        text: bytes = _fernet().decrypt(token.encode())
+        text: bytes = fernet.decrypt(token.encode())
     except InvalidToken:
         raise EncryptionUnavailable("None of the encryption keys opens this content.") from None
     return text.decode("utf-8", "surrogatepass")

@@ -10,13 +10,14 @@ __all__ = [
     "EncryptionUnavailable",
     "KnownError",
     "PrivacyError",
+    "RightsError",
     "TooLong",
     "Unredactable",
 ]
 
 
 class PrivacyError(LockstepError):
-    """Something cannot be redacted, so nothing of it is kept."""
+    """Privacy cannot do what was asked. What could not be redacted is not kept."""
 
 
 class DetectorMisconfigured(PrivacyError, ValueError):
@@ -46,3 +47,7 @@ class KnownError(PrivacyError, ValueError):
 
 class EncryptionUnavailable(PrivacyError, RuntimeError):
     """The policy redact_encrypt needs a key: LOCKSTEP["privacy"]["encryption_keys"], and django-lockstep[privacy]."""
+
+
+class RightsError(PrivacyError, ValueError):
+    """Nobody can be erased or exported like this. Nothing was changed."""

@@ -8,7 +8,9 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-__all__ = ["Payload"]
+from lockstep.privacy.rights.models import Receipt
+
+__all__ = ["Payload", "Receipt"]
 
 
 class Payload(models.Model):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import connections, router
@@ -13,8 +14,13 @@ from lockstep.core import ports
 from lockstep.core.jsonb import dumps
 from lockstep.core.redacted import Redacted, demand
 from lockstep.core.retention.conf import lifetimes
+from lockstep.privacy.encryption import reveal
+from lockstep.privacy.exceptions import EncryptionUnavailable
 from lockstep.privacy.policies import METADATA, lifetime_of
 from lockstep.privacy.redaction import CallRedactor
+
+if TYPE_CHECKING:
+    from lockstep.privacy.models import Payload
 
 __all__ = ["KEEP", "MOST", "Contents", "contents", "keep", "lifetime", "register"]
 
@@ -31,7 +37,7 @@ def register() -> None:
     ports.retention.register(
         MODEL, ports.Retained(MODEL, ("request", "response", "entities"), keep=KEEP, most=MOST)
     )
-    ports.subjects.register(MODEL, ports.Subject(MODEL, "subject", ("request", "response", "entities")))
+    ports.subjects.register(MODEL, ports.Subject(MODEL, "subject", pseudonym=True, show=shown))
     ports.contents.register(contents)
 
 
@@ -68,6 +74,21 @@ class CallContent:
         if self._redactor.policy == METADATA:  # it failed, and half of a story is not kept either
             return None
         return _written(self._request, answer, self._feature, self._subject, lifetime_of(self._feature))
+
+
+def shown(payload: Payload) -> Mapping[str, Any]:
+    """What an export shows: as it is kept, redacted, and decrypted where a key is there."""
+    facts = {
+        name: getattr(payload, name)
+        for name in ("call", "at", "expires_at", "feature", "policy", "request", "response", "entities")
+    }
+    if not payload.encryption:
+        return facts
+    try:
+        opened = {name: facts[name] and reveal(facts[name]) for name in ("request", "response")}
+    except EncryptionUnavailable as error:
+        return facts | {"request": None, "response": None, "unreadable": f"Encrypted: {error}"}
+    return facts | opened
 
 
 def keep(

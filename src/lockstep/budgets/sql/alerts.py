@@ -105,9 +105,33 @@ BEGIN
 END $body$
 """
 
-CREATE = (_AMOUNT, _TEXT, _ALERT, _RESOLVE, _WATCH, _CLOSE)
+# Whoever was told of an incident is told that it is over, also when it goes with its person: there is nothing left
+# that could say so later, and no name in what is said.
+_GONE = """
+CREATE FUNCTION lockstep_budgets_gone_v1() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    b lockstep_budgets_budget%ROWTYPE;
+BEGIN
+    SELECT known.* INTO b FROM lockstep_budgets_budget AS known
+    JOIN lockstep_budgets_budgetperiod AS p ON p.budget_id = known.id WHERE p.id = OLD.period_id;
+    PERFORM lockstep_core_notify_v1('budgets.' || OLD.level,
+        'Over: ' || coalesce(nullif(b.feature, ''), 'all features'), 'What was counted has been deleted.', 'info',
+        format('lockstep.budgets.%s.%s', OLD.period_id, OLD.level), true,
+        jsonb_build_object('budget', b.id, 'feature', b.feature));
+    RETURN OLD;
+END $body$
+"""
+
+_GONE_WITH = """
+CREATE TRIGGER lockstep_budgets_gone BEFORE DELETE ON lockstep_budgets_alert
+FOR EACH ROW WHEN (OLD.resolved_at IS NULL) EXECUTE FUNCTION lockstep_budgets_gone_v1()
+"""
+
+CREATE = (_AMOUNT, _TEXT, _ALERT, _RESOLVE, _WATCH, _CLOSE, _GONE, _GONE_WITH)
 
 DROP = (
+    "DROP TRIGGER IF EXISTS lockstep_budgets_gone ON lockstep_budgets_alert",
+    "DROP FUNCTION IF EXISTS lockstep_budgets_gone_v1()",
     "DROP FUNCTION IF EXISTS lockstep_budgets_close_v1()",
     "DROP FUNCTION IF EXISTS lockstep_budgets_watch_v1(bigint)",
     "DROP FUNCTION IF EXISTS lockstep_budgets_resolve_v1(bigint, text)",

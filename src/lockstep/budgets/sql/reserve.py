@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lockstep.budgets.sql.scope import TOGETHER, matching, starts
+from lockstep.core.pseudonyms import LOCK
 from lockstep.llm.sql.hooks import RESERVE_SIGNATURE
 
 __all__ = ["RESERVE"]
@@ -35,6 +36,9 @@ DECLARE
     extras bigint[] := '{{}}';
     notes bigint[] := '{{}}';
 BEGIN
+    IF person <> '' THEN  -- while that person is erased, wait
+        PERFORM pg_advisory_xact_lock_shared({LOCK.format(key="person")});
+    END IF;
     FOR budget IN
         SELECT b.id, b.cap, b.unit, b.period, b.time_zone, b.bound = 'estimated' AS estimated,
             lockstep_budgets_who_v1(b.per, cohort, tenant, person) AS who, {starts("began")} AS starts,

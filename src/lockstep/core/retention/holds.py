@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from django.db import connections, models
+from django.db.models.expressions import RawSQL
 
 from lockstep.core.exceptions import LockstepError
 from lockstep.core.retention.models import ExpiringTable, LegalHold
+from lockstep.core.retention.policies import is_installed
 
-__all__ = ["HoldError", "hold", "release"]
+__all__ = ["HoldError", "held", "hold", "release"]
 
 
 class HoldError(LockstepError, ValueError):
@@ -72,6 +74,17 @@ def release(number: int, *, actor: str, reason: str, using: str = "default") -> 
         if not cursor.fetchone()[0]:
             raise HoldError(f"No hold {number} is in force.", number=number)
     return LegalHold.objects.using(using).get(pk=number)
+
+
+def held(model: type[models.Model], using: str) -> RawSQL | None:
+    """Condition on the rows of a model that a hold in force keeps; None where its rows do not expire."""
+    table = model._meta.db_table
+    if not is_installed(using) or not ExpiringTable.objects.using(using).filter(table_name=table).exists():
+        return None
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT lockstep_core_held_v1(%s, %s)", [table, table])
+        condition = cursor.fetchone()[0].replace("%", "%%")
+    return RawSQL(condition, (), output_field=models.BooleanField())  # noqa: S611 - the database wrote it
 
 
 def _spelled(model: type[models.Model], key: str) -> str:

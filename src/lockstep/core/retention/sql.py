@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["DROP", "RECORDS", "TRUNCATE_GUARDS", "create"]
+__all__ = ["DROP", "DROP_RECORD", "RECORD", "RECORDS", "TRUNCATE_GUARD", "TRUNCATE_GUARDS", "create"]
 
 RECORDS = ("lockstep_core_legalhold", "lockstep_core_purge")
 
@@ -332,12 +332,19 @@ _TRIGGERS = (
     " FOR EACH ROW EXECUTE FUNCTION {schema}.lockstep_core_record_v1()",
 )
 
-TRUNCATE_GUARDS = tuple(
-    f"CREATE OR REPLACE TRIGGER lockstep_record_whole BEFORE TRUNCATE ON {table}"
+RECORD = (
+    "CREATE TRIGGER lockstep_record BEFORE UPDATE OR DELETE ON {table}"
+    " FOR EACH ROW EXECUTE FUNCTION lockstep_core_record_v1()"
+)
+"""Makes a table of another app such a record: rows are added, and stay as they were written."""
+DROP_RECORD = "DROP TRIGGER IF EXISTS lockstep_record ON {table}"
+
+TRUNCATE_GUARD = (
+    "CREATE OR REPLACE TRIGGER lockstep_record_whole BEFORE TRUNCATE ON {table}"
     " FOR EACH STATEMENT EXECUTE FUNCTION lockstep_core_record_v1()"
-    for table in RECORDS
 )
 """Put on after migrate, and not on a database that a test runner made: a flush truncates everything."""
+TRUNCATE_GUARDS = tuple(TRUNCATE_GUARD.format(table=table) for table in RECORDS)
 
 _OWN = (
     "lockstep_core_partition_v1(text, timestamptz, boolean)", "lockstep_core_purge_v1(text, int)",

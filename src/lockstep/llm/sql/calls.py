@@ -6,7 +6,9 @@ the same id: a connection that breaks leaves nobody in doubt. A body that does o
 
 from __future__ import annotations
 
-__all__ = ["CREATE", "CREATE_END", "DROP", "DROP_END"]
+from lockstep.core.pseudonyms import LOCK
+
+__all__ = ["CREATE", "DROP"]
 
 # Whoever died with a call under way is charged its bound; each beginning clears a few away.
 _LAPSE = """
@@ -145,9 +147,10 @@ END $body$
 """
 
 # The words of a prompt are filled in after the reservation, and it may set its own limit of the answer; where either
-# came out larger than was reckoned, more is reserved before anything leaves. Bounds only grow.
+# came out larger than was reckoned, more is reserved before anything leaves. Bounds only grow. A person who was erased
+# meanwhile is held by no budget of their own any more: the row says whom it is for.
 _WIDEN = """
-CREATE FUNCTION lockstep_llm_widen_v1(call uuid, asked jsonb, input int) RETURNS jsonb LANGUAGE plpgsql AS $body$
+CREATE FUNCTION lockstep_llm_widen_v2(call uuid, asked jsonb, input int) RETURNS jsonb LANGUAGE plpgsql AS $body$
 DECLARE
     c lockstep_llm_call%ROWTYPE;
     held jsonb;
@@ -159,7 +162,7 @@ BEGIN
     IF NOT FOUND OR (c.bound_input >= input AND c.bound_output >= output) THEN
         RETURN '{}';
     END IF;
-    wider := asked || jsonb_build_object('had', jsonb_build_object(
+    wider := asked || jsonb_build_object('user_key', c.user_key, 'had', jsonb_build_object(
         'tokens', c.bound_input::bigint + c.bound_output, 'micros', c.bound_micros));
     c.bound_input := greatest(c.bound_input, input);
     c.bound_output := greatest(c.bound_output, output);
@@ -176,7 +179,7 @@ END $body$
 
 # What was said is kept before the budgets' counters are touched, which others wait for; and where it cannot be kept the
 # call is settled all the same.
-CREATE_END = """
+_END = """
 CREATE FUNCTION lockstep_llm_end_v2(told jsonb, asked jsonb, content jsonb DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql AS $body$
 DECLARE
@@ -185,7 +188,12 @@ DECLARE
     c lockstep_llm_call%ROWTYPE;
     charge text := told ->> 'charge';
     patience constant text := set_config('lock_timeout', '5s', true);
+    about constant text := coalesce(content ->> 'subject', '');
+    keeps boolean := content IS NOT NULL;
 BEGIN
+    IF about <> '' THEN  -- nothing is written about a person who is being erased
+        keeps := pg_try_advisory_xact_lock_shared({person});
+    END IF;
     SELECT * INTO t FROM jsonb_to_record(told) AS x (id uuid, outcome text, error_type text, finish_reason text,
         response_model text, input_tokens int, output_tokens int, cache_read_tokens int, cache_write_tokens int,
         reasoning_tokens int, latency_ms int, first_token_ms int, tools jsonb, provider text, model text,
@@ -225,7 +233,7 @@ BEGIN
         rate_id = c.rate_id, cost_micros = c.cost_micros, latency_ms = t.latency_ms,
         first_token_ms = t.first_token_ms, tools = coalesce(t.tools, '[]'), settled_at = clock_timestamp()
     WHERE id = c.id;
-    IF content IS NOT NULL THEN
+    IF keeps AND c.user_key = about THEN  -- or has been meanwhile
         BEGIN
             IF lockstep_core_keep_v1(c.id, content) IS NULL THEN
                 lost := 'nobody keeps it on this database';
@@ -237,12 +245,7 @@ BEGIN
     PERFORM lockstep_llm_settle_v1(c.id);
     RETURN jsonb_build_object('state', 'settled', 'cost_micros', c.cost_micros, 'lost', lost);
 END $body$
-"""
-
-DROP_END = (
-    "DROP FUNCTION IF EXISTS lockstep_llm_end_v1(jsonb, jsonb)",
-    "DROP FUNCTION IF EXISTS lockstep_llm_end_v2(jsonb, jsonb, jsonb)",
-)
+""".replace("{person}", LOCK.format(key="about"))
 
 _TALLY = """
 CREATE FUNCTION lockstep_llm_tally_v1(counted jsonb) RETURNS int LANGUAGE plpgsql AS $body$
@@ -264,11 +267,14 @@ BEGIN
 END $body$
 """
 
-CREATE = (_LAPSE, _BEGIN, _WIDEN, _TALLY)
+CREATE = (_LAPSE, _BEGIN, _WIDEN, _END, _TALLY)
 
 DROP = (
     "DROP FUNCTION IF EXISTS lockstep_llm_tally_v1(jsonb)",
+    "DROP FUNCTION IF EXISTS lockstep_llm_end_v1(jsonb, jsonb)",
+    "DROP FUNCTION IF EXISTS lockstep_llm_end_v2(jsonb, jsonb, jsonb)",
     "DROP FUNCTION IF EXISTS lockstep_llm_widen_v1(uuid, jsonb, int)",
+    "DROP FUNCTION IF EXISTS lockstep_llm_widen_v2(uuid, jsonb, int)",
     "DROP FUNCTION IF EXISTS lockstep_llm_begin_v1(jsonb)",
     "DROP FUNCTION IF EXISTS lockstep_llm_lapse_v1(int)",
 )

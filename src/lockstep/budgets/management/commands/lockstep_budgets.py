@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from lockstep.budgets.models import Budget
 from lockstep.budgets.reports import Standing, drift, estimate, history, standings, sweep
+from lockstep.core.pseudonyms import pseudonym
 from lockstep.llm.conf import settings
-from lockstep.llm.door import user_key
 
 BAR = 20
 SWEEP_EVERY_S, ESTIMATE_EVERY_S = 2.0, 300.0
@@ -68,7 +68,7 @@ class Command(BaseCommand):
         unit = Budget.Unit.TOKENS if tokens else Budget.Unit.MONEY
         who = options["who"]
         if options["per"] == Budget.Per.USER and who:
-            who = user_key(who)
+            who = pseudonym(who)
         about = {
             "feature": "" if feature == "all" else feature, "per": options["per"], "who": who,
             "period": options["period"], "unit": unit,

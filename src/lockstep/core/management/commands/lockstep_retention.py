@@ -9,8 +9,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from lockstep.core.conf import nearest
+from lockstep.core.retention.ageing import Age, age, aged, delete_some
 from lockstep.core.retention.conf import settings
-from lockstep.core.retention.evidence import evidence, facts, size
+from lockstep.core.retention.evidence import days, evidence, facts, size
 from lockstep.core.retention.holds import HoldError, hold, release
 from lockstep.core.retention.models import LegalHold
 from lockstep.core.retention.policies import expiring, is_installed
@@ -19,14 +20,14 @@ from lockstep.core.retention.sweeping import PATIENCE_MS, SweepBusy, sweep
 
 
 class Command(BaseCommand):
-    help = "Content that expires: give its disk back, see how it stands, keep what a lawsuit needs."
+    help = "What expires or gets old: give its disk back, see how it stands, keep what a lawsuit needs."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(
             dest="action", required=True, metavar="purge | status | hold | release | holds | roles"
         )
         purge = actions.add_parser(
-            "purge", help="Drop the days that have expired; exit 1 when a table is busy."
+            "purge", help="Drop the days that have expired, delete what is old; exit 1 when a table is busy."
         )
         purge.add_argument("--follow", action="store_true", help="Keep going.")
         purge.add_argument(
@@ -85,7 +86,7 @@ class Command(BaseCommand):
             raise CommandError("\n".join(busy))
 
     def purge(self, using: str, patience_ms: int) -> list[str]:
-        """Sweep each table once. Returns what could not be done."""
+        """Sweep each table once, and delete what is old. Returns what could not be done."""
         failed = []
         for table in list(expiring(using)):
             try:
@@ -97,14 +98,21 @@ class Command(BaseCommand):
             except (SweepBusy, Error) as error:  # the other tables want to be swept too
                 failed.append(f"{table}: {error}")
                 self.stderr.write(f"{table}: {error}")
+        for model, entry in aged(using):
+            gone = 0
+            while count := delete_some(model, entry):
+                gone += count
+            if gone:
+                self.stdout.write(f"{model._meta.db_table}: {gone} rows gone")
         return failed
 
     def handle_status(self, using: str, options: dict[str, Any]) -> None:
         found = [evidence(table, using) for table in expiring(using)]
-        for one in found:
-            self.stdout.write(
-                "\n".join([one.table, *(f"  {name:<20} {value}" for name, value in facts(one))])
-            )
+        ages = [age(model, entry, using) for model, entry in aged(using)]
+        for table, known in [(one.table, facts(one)) for one in found] + [
+            (one.table, facts_of_age(one)) for one in ages
+        ]:
+            self.stdout.write("\n".join([table, *(f"  {name:<20} {value}" for name, value in known)]))
         if any(one.leaks for one in found):
             raise CommandError(
                 "Something that has expired can be read: see manage.py check --deploy --database"
@@ -114,6 +122,12 @@ class Command(BaseCommand):
         if any(one.is_late for one in found):
             raise CommandError(
                 "Nobody purges: start manage.py lockstep_retention purge --follow.", returncode=1
+            )
+        if any(one.is_late for one in ages):
+            raise CommandError(
+                "Nobody deletes what is old: start manage.py lockstep_notify --follow, which runs the jobs, or"
+                " manage.py lockstep_retention purge.",
+                returncode=1,
             )
 
     def handle_hold(self, using: str, options: dict[str, Any]) -> None:
@@ -139,3 +153,11 @@ class Command(BaseCommand):
 
     def handle_roles(self, using: str, options: dict[str, Any]) -> None:
         self.stdout.write(setup(using, owner=options["owner"], app=options["app"]))
+
+
+def facts_of_age(one: Age) -> list[tuple[str, object]]:
+    return [
+        ("kept", days(one.keep) if one.keep else "for ever"),
+        ("oldest row", f"{one.oldest:%Y-%m-%d %H:%M} UTC" if one.oldest else "-"),
+        ("past their time", f"{one.overdue} rows, deleted by a job"),
+    ]
