@@ -16,15 +16,17 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from pydantic import BaseModel
 
 from lockstep.core import context, features, ports
+from lockstep.core.pseudonyms import LOCK, pseudonym
 from lockstep.llm import Feature, feature
-from lockstep.llm.door import user_key
 from lockstep.llm.exceptions import FeatureOff, ProviderRefused
 from lockstep.llm.models import Call, Price
 from lockstep.privacy import declared
 from lockstep.privacy.models import Payload
+from lockstep.privacy.rights import erase
 from tests.llm.chat_server import ChatServer, Handler
 from tests.llm.conftest import price, server
 from tests.llm.test_failures import echo, status
+from tests.privacy.test_concurrency import session
 
 __all__ = ["price", "server"]
 
@@ -73,7 +75,7 @@ def nothing_is_kept(caplog: pytest.LogCaptureFixture | None = None) -> bool:
 def test_request_and_answer_are_kept_without_findings(surgery: Feature) -> None:
     reply = surgery.invoke(SAID, user=7, known=KNOWN)
     row = Payload.objects.get()
-    assert (str(row.call), row.feature, row.subject) == (reply.call, "tests.surgery", user_key(7))
+    assert (str(row.call), row.feature, row.subject) == (reply.call, "tests.surgery", pseudonym(7))
     assert (row.policy, row.encryption, row.detectors[:5]) == ("redact", "", "pack:")
     assert json.loads(row.request) == [
         {"role": "user", "content": "I am [PATIENT_NAME_1], NHS number [NHS_1], [EMAIL_1]."}
@@ -314,6 +316,33 @@ def test_a_feature_may_have_a_lifetime_of_its_own(surgery: Feature, settings: An
     surgery.invoke(SAID, known=KNOWN)
     row = Payload.objects.get()
     assert row.expires_at - row.at == timedelta(days=3)
+
+
+# --- of whom nothing may be kept any more -----------------------------------------------------------
+
+
+def test_of_a_person_who_is_erased_during_a_call_nothing_is_kept(
+    surgery: Feature, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = surgery.stream(SAID, user=7, known=KNOWN)
+    next(iter(stream))
+    erase("7", actor="dpo@example.org")
+    assert "".join(stream.text())
+    assert nothing_is_kept(caplog)
+    assert Call.objects.get().user_key == ""
+    assert "is not kept" not in caplog.text
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_while_a_person_is_being_erased_their_calls_are_settled_and_nothing_is_kept(surgery: Feature) -> None:
+    stream = surgery.stream(SAID, user=8, known=KNOWN)
+    next(iter(stream))
+    with session() as link, link.transaction():
+        link.execute(f"SELECT pg_advisory_xact_lock({LOCK.format(key='%s')})", [pseudonym(8)])
+        assert "".join(stream.text())
+        surgery.invoke(SAID, user=7, known=KNOWN)
+    assert set(Call.objects.values_list("state", flat=True)) == {"settled"}
+    assert Payload.objects.get().subject == pseudonym(7)
 
 
 # --- where it cannot be kept ------------------------------------------------------------------------
