@@ -21,6 +21,8 @@ from lockstep.llm import Feature, feature
 from lockstep.llm.exceptions import FeatureOff, ProviderRefused
 from lockstep.llm.models import Call, Price
 from lockstep.privacy import declared
+from lockstep.privacy.checks import check_lifetimes
+from lockstep.privacy.conf import PrivacySettings
 from lockstep.privacy.models import Payload
 from lockstep.privacy.rights import erase
 from tests.llm.chat_server import ChatServer, Handler
@@ -309,6 +311,20 @@ def test_of_what_is_too_long_nothing_is_kept(
     surgery.invoke(SAID + " " * 200, known=KNOWN)
     assert Payload.objects.count() == 1
     assert "TooLong" in caplog.text
+
+
+def test_a_lifetime_that_the_database_refuses_is_an_error_before_it_is_lost(settings: Any) -> None:
+    policies(settings, keep={"tests.surgery": timedelta(days=90)})
+    assert check_lifetimes() == []
+    policies(settings, keep={"tests.surgery": timedelta(days=91)})
+    (error,) = check_lifetimes()
+    assert (error.id, "91 days" in error.msg, "90" in error.msg) == ("lockstep_privacy.E004", True, True)
+
+
+@pytest.mark.parametrize("wrong", [7, timedelta(0), timedelta(days=-1)])
+def test_a_lifetime_is_a_time(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="a timedelta of more than nothing"):
+        PrivacySettings(keep={"tests.surgery": wrong})
 
 
 def test_a_feature_may_have_a_lifetime_of_its_own(surgery: Feature, settings: Any) -> None:

@@ -21,6 +21,7 @@ class PrivacyConfig(AppConfig):
         register(checks.check_policies, "lockstep")
         register(checks.check_detectors, "lockstep")
         register(checks.check_encryption, "lockstep")
+        register(checks.check_lifetimes, "lockstep")
         register(check_subjects, "lockstep")
         redaction.register(redactor)
         payloads.register()

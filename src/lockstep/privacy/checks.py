@@ -8,15 +8,18 @@ from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as Caution
 from django.core.exceptions import ImproperlyConfigured
 
+from lockstep.core import ports
 from lockstep.core.conf import nearest
 from lockstep.core.features import declared
+from lockstep.core.retention.conf import lifetimes
 from lockstep.privacy.conf import PrivacySettings, settings
 from lockstep.privacy.detectors.registry import configured
 from lockstep.privacy.encryption import encrypt
 from lockstep.privacy.exceptions import DetectorMisconfigured, EncryptionUnavailable
+from lockstep.privacy.payloads import MODEL
 from lockstep.privacy.policies import OFF, REDACT_ENCRYPT, policy_of
 
-__all__ = ["check_detectors", "check_encryption", "check_policies"]
+__all__ = ["check_detectors", "check_encryption", "check_lifetimes", "check_policies"]
 
 
 def check_policies(**_: Any) -> list[CheckMessage]:
@@ -78,6 +81,25 @@ def check_encryption(**_: Any) -> list[CheckMessage]:
         hint = "Make a key: python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
         return [Error(str(error), hint=hint, id="lockstep_privacy.E003")]
     return []
+
+
+def check_lifetimes(**_: Any) -> list[CheckMessage]:
+    """E004: a feature's content is to be kept for longer than the database accepts."""
+    here = _settings()
+    retained = ports.retention.get().get(MODEL)
+    limits = lifetimes(retained) if retained else None
+    if here is None or limits is None:
+        return []
+    return [
+        Error(
+            f"Content of {feature!r} is to be kept for {lifetime.days} days, and the table takes {limits[1].days} at"
+            " most: nothing of it would be kept.",
+            hint=f"Keep it for a shorter time, or raise most_days of {MODEL} in LOCKSTEP['retention']['limits'].",
+            id="lockstep_privacy.E004",
+        )
+        for feature, lifetime in here.keep.items()
+        if lifetime > limits[1]
+    ]
 
 
 def _settings() -> PrivacySettings | None:
