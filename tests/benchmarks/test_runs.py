@@ -97,14 +97,14 @@ def test_ingest_reports_rows_a_second_of_every_way(tmp_path: Path) -> None:
 def test_door_reports_every_arm_and_finds_each_row_settled(tmp_path: Path) -> None:
     found = measured(tmp_path, "door", "--calls", "12", "--burst", "4")
     assert set(found["arms"]) | set(found["skipped"]) == {
-        "raw_openai", "langchain", "litellm", "lockstep", "lockstep_prompt",
+        "raw_openai", "langchain", "litellm", "lockstep", "lockstep_ledger", "lockstep_prompt",
     }  # fmt: skip
     for figures in found["arms"].values():
         assert min(figures["cpu_ratio"], figures["wall_ratio"], figures["p50_ms"]) > 0
     assert found["arms"]["raw_openai"]["cpu_ratio"] == 1
     assert found["arms"]["lockstep"]["round_trips"] == 2
     assert found["arms"]["lockstep_prompt"]["round_trips"] == 2
-    assert "24 of 24 calls" in found["notes"][0]
+    assert "36 of 36 calls" in found["notes"][0]
     for reason in found["skipped"].values():
         assert "requirements/litellm.txt" in reason
 
