@@ -159,7 +159,9 @@ def test_the_export_has_what_budgets_know() -> None:
     budget(), budget(per="all", cap=100_000)
     asked, _ = reserve(user_key=ANN)
     reserve(user_key=BOB)
-    BudgetPeriod.objects.update(folded_at=timezone.now() + timedelta(hours=1))  # what comes back waits beside it
+    BudgetPeriod.objects.update(
+        folded_at=timezone.now() + timedelta(hours=1)
+    )  # what comes back waits beside it
     settle(asked, 400)
     pieces: list[str] = []
     export("ann", pieces.append, **WHO)

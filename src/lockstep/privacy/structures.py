@@ -30,7 +30,7 @@ PLAIN = frozenset(
         "question", "remark", "remarks", "reply", "response", "result", "role", "text", "value",
     ]
 )  # fmt: skip
-"""Keys that say nothing about their value."""
+"""Keys that say nothing about their value, nor about anybody."""
 VAGUE = frozenset(["code", "digits", "id", "no", "num", "number", "ref", "reference", "value"])
 """Keys that mean something together with the one above them: ``{"account": {"number": …}}``."""
 HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\W]+")
@@ -69,10 +69,12 @@ def redact_structure(content: Any, redact: Callable[[list[tuple[str, str]]], lis
 
 
 def walk(value: Any, before: str, replace: Replace, depth: int) -> Any:
-    if depth > DEPTH:
-        raise Unredactable("The structure is too deep. Nothing of it is kept.")
+    if type(value) is str:
+        return _string(value, before, replace, depth)
     if value is None or isinstance(value, bool):
         return value
+    if depth > DEPTH:
+        raise Unredactable("The structure is too deep. Nothing of it is kept.")
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, str):
@@ -95,7 +97,7 @@ def _items(value: Mapping[Any, Any], before: str, replace: Replace, depth: int) 
     seen: set[str] = set()
     for key, item in value.items():
         name = key if isinstance(key, str) else json.dumps(key) if key is None else str(key)
-        shown = replace("", name)
+        shown = name if name in PLAIN else replace("", name)
         while shown in seen:  # two keys that differ only in what was redacted
             shown += "'"
         seen.add(shown)

@@ -16,7 +16,7 @@ from lockstep.privacy.spans import Span, united
 
 __all__ = ["Pack"]
 
-ANY = 1_000_000
+ANY, ANY_SIZE = 1_000_000, 64
 PLACE = attrgetter("start", "end")
 WORDS = re.compile(r"[a-z_]{1,15}(?:: [a-z_]{1,15})?")
 """A key of JSON, or one with a word as its value: half of the texts in a call, and too short for a secret."""
@@ -34,8 +34,8 @@ class Candidate:
     pattern: Pattern
 
 
-Row = tuple[int, int, tuple[str, ...], Callable[[str, int], "re.Match[str] | None"], Pattern]
-"""A pattern made ready: least and most digits (or letters) that must stand there, stems, its match."""
+Row = tuple[tuple[str, ...], Callable[[str, int], "re.Match[str] | None"], Pattern]
+"""A pattern made ready: stems, its match."""
 
 
 class Pack:
@@ -64,6 +64,7 @@ class Pack:
             ]
             for kind in "9AM+("
         }
+        self._by_size: dict[tuple[str, int], Sequence[Row]] = {}
 
     def find(self, text: str) -> list[Span]:
         if WORDS.fullmatch(text):
@@ -89,9 +90,7 @@ class Pack:
         for kind, start, size, row in anchors(text):
             if kind == "9" and row <= covered:
                 continue  # inside a value that needs no label
-            for least, most, stems, match, pattern in self._beginning[kind]:
-                if not least <= size <= most:
-                    continue
+            for stems, match, pattern in self._fitting(kind, size):
                 if stems not in named:  # without a piece of its labels in the text it cannot count
                     named[stems] = _has(lowered, stems)
                 if named[stems] and (found := match(text, start)):
@@ -99,6 +98,15 @@ class Pack:
                         yield Candidate(start, end, pattern)
                         if not pattern.labels:
                             covered = max(covered, end)
+
+    def _fitting(self, kind: str, size: int) -> Sequence[Row]:
+        """The patterns that a word with so many digits, or letters before them, may begin."""
+        known = self._by_size.get((kind, size))
+        if known is None:
+            known = [row for least, most, row in self._beginning[kind] if least <= size <= most]
+            if size < ANY_SIZE:
+                self._by_size[kind, size] = known
+        return known
 
 
 def _has(text: str, pieces: Iterable[str]) -> bool:
@@ -108,9 +116,10 @@ def _has(text: str, pieces: Iterable[str]) -> bool:
     return False
 
 
-def _row(pattern: Pattern, kind: str) -> Row:
+def _row(pattern: Pattern, kind: str) -> tuple[int, int, Row]:
+    """Digits, or letters, that must stand there at least and may at most; and the pattern."""
     least, most = pattern.letters if kind in "AM" else (pattern.least, ANY)
-    return least, most, pattern.stems, pattern.regex.match, pattern
+    return least, most, (pattern.stems, pattern.regex.match, pattern)
 
 
 def _judged(candidates: Sequence[Candidate], text: str, taken: Sequence[tuple[int, int]]) -> Iterator[Span]:
