@@ -54,4 +54,4 @@ def test_a_prompt_that_was_never_released_lets_no_call_out(support: Feature) -> 
     version()
     with pytest.raises(CallRefused):
         support.invoke({"question": "why?"})
-    assert Call.objects.get().state == Call.State.REFUSED
+    assert Call.objects.get(feature="tests.prompted").state == Call.State.REFUSED
