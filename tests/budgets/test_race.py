@@ -41,12 +41,16 @@ def test_no_sample_of_a_race_is_over_any_cap(tmp_path: Path) -> None:
         for seed in range(PROCESSES)
     ]
     samples = 0
-    while any(process.is_alive() for process in racing):
-        assert sql(OVER) == []
-        assert not BudgetPeriod.objects.filter(spent__lt=0).exists()
-        assert drift() == []
-        samples += 1
-        time.sleep(0.05)
+    try:
+        while any(process.is_alive() for process in racing):
+            assert sql(OVER) == []
+            assert not BudgetPeriod.objects.filter(spent__lt=0).exists()
+            assert drift() == []
+            samples += 1
+            time.sleep(0.05)
+    finally:
+        for process in racing:
+            process.join()  # the database is emptied next
     output = "".join(file.read_text() for file in tmp_path.iterdir())
     assert [process.exitcode for process in racing] == [0] * PROCESSES, output
     assert samples > 5
