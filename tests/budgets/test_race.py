@@ -143,3 +143,21 @@ def test_a_call_waits_while_a_budget_is_made_and_is_counted_by_it(tmp_path: Path
     assert counters() == [(40 * 10, 0)]
     assert BudgetPeriod.objects.get().budget == budget
     assert drift() == []
+
+
+def test_a_sweep_waits_while_a_budget_is_counted_anew(tmp_path: Path) -> None:
+    """The one takes the notes of its calls and then its counters, the other the counters and then the notes."""
+    budget = tokens(10**9)
+    came_back(10)
+    Budget.objects.filter(pk=budget.pk).update(active=False)
+    Hold.objects.create(  # of a call that was settling just then
+        call=Call.objects.get().pk, period=BudgetPeriod.objects.get(), held=0, actual=0, final=True, due=True
+    )
+    with transaction.atomic():
+        Budget.objects.filter(pk=budget.pk).update(active=True)
+        sweeping = start(workers.sweep, environment=environment(), output=tmp_path / "sweep.txt")
+        until(lambda: sql("SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'") != [])
+    sweeping.join()
+    assert sweeping.exitcode == 0, (tmp_path / "sweep.txt").read_text()
+    assert counters() == [(10, 0)]
+    assert drift() == []

@@ -16,6 +16,7 @@ __all__ = [
     "make_tables",
     "operate",
     "race",
+    "sweep",
 ]
 
 NAMES = ("", "a", "b")
@@ -83,6 +84,15 @@ def call_again_and_again(times: int) -> None:
         assert came_back(10).refused is None
         print("done", flush=True)
         time.sleep(0.02)
+
+
+def sweep() -> None:
+    import django
+
+    django.setup()
+    from lockstep.budgets import reports
+
+    reports.sweep()
 
 
 def operate(seed: int, operations: int) -> None:

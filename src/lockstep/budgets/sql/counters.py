@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lockstep.budgets.sql.scope import OPEN
+from lockstep.budgets.sql.scope import OPEN, TOGETHER
 
 __all__ = ["CREATE", "DROP"]
 
@@ -72,10 +72,12 @@ BEGIN
 END $body$
 """
 
-# What a sweeper does for budgets that nobody uses just now.
+# What a sweeper does for budgets that nobody uses just now. A budget that is counted anew meanwhile would take the
+# notes of its calls first and its periods then.
 _SWEEP = f"""
 CREATE FUNCTION lockstep_budgets_sweep_v1() RETURNS int LANGUAGE plpgsql AS $body$
 DECLARE
+    {TOGETHER};
     late record;
     folded int := 0;
 BEGIN
