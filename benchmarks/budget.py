@@ -144,7 +144,8 @@ def work(ready: Any, seconds: int) -> None:
     import django
 
     django.setup()
-    from lockstep.llm.ledger import Asked, Told, Usage, begin, end, new_id
+    from lockstep.core.ids import new_id
+    from lockstep.llm.ledger import Asked, Told, Usage, begin, end
 
     def pair() -> None:
         call = new_id()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lockstep.llm.ledger import Asked, Begun, Told, Usage, begin, end, new_id
+from lockstep.core.ids import new_id
+from lockstep.llm.ledger import Asked, Begun, Told, Usage, begin, end
 
 __all__ = ["call", "came_back", "reserve", "settle"]
 

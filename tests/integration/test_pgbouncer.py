@@ -13,7 +13,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
 
-from lockstep.llm.ledger import new_id
+from lockstep.core.ids import new_id
 from lockstep.llm.models import Call, Price
 from tests.integration import pooled
 from tests.llm.chat_server import ChatServer

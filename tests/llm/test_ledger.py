@@ -12,8 +12,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from lockstep.core.ids import new_id
 from lockstep.core.models import Feature
-from lockstep.llm.ledger import Asked, Told, Usage, begin, end, lapse, new_id, widen
+from lockstep.llm.ledger import Asked, Told, Usage, begin, end, lapse, widen
 from lockstep.llm.models import Call, Price, Rate
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from lockstep.llm.ledger import Asked, Told, Usage, begin, end, new_id
+from lockstep.core.ids import new_id
+from lockstep.llm.ledger import Asked, Told, Usage, begin, end
 from lockstep.llm.models import Call, Price, Rate
 from lockstep.llm.money import lookup
 from lockstep.llm.money.entry import set_price, set_rate

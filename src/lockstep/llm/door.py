@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.module_loading import import_string
 
 from lockstep.core import context, ports
+from lockstep.core.ids import new_id
 from lockstep.core.pseudonyms import pseudonym
 from lockstep.llm import ledger
 from lockstep.llm.conf import settings
@@ -88,7 +89,7 @@ class Attempts:
         self.route = route
         self.prompt = dict(prompt or {})
         self.cost_micros: int | None = None
-        self.id = ledger.new_id()
+        self.id = new_id()
         self.messages: Sequence[BaseMessage] = ()
         """What is asked, once its words are known."""
         self._content: ports.Content | None = None
@@ -132,7 +133,7 @@ class Attempts:
             return trip
         self._count += 1
         if self._count > 1:
-            self.id = ledger.new_id()
+            self.id = new_id()
         else:
             self._content = ports.contents.get().of_call(self._plain.feature or None, self._plain.user_key)
         asked = replace(self._plain, id=self.id, attempt=self._count, **self.prompt)

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from uuid_utils.compat import uuid7
-
 from lockstep.core.jsonb import dumps
 from lockstep.llm.conf import settings
 from lockstep.llm.connection import query
@@ -23,18 +21,12 @@ __all__ = [
     "begin",
     "end",
     "lapse",
-    "new_id",
     "widen",
 ]
 
 _END = "SELECT lockstep_llm_end_v2(%s::jsonb, %s::jsonb, %s::jsonb)::text"
 MOST_TOKENS = 2**31 - 1
 """What a column of the ledger holds; a provider that counts more, or less than nothing, is wrong."""
-
-
-def new_id() -> str:
-    """UUID version 7: ids sort by time."""
-    return str(uuid7())
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 
 from lockstep.core import features
 from lockstep.core.exceptions import FeatureError
+from lockstep.core.ids import new_id
 from lockstep.core.ports import Usage
 from lockstep.core.testruns import under_test_runner
 from lockstep.llm import ledger
@@ -72,7 +73,7 @@ def _begun(
     from lockstep.llm.door import subject  # LangChain with it: not at every start of Django
 
     route = Route(provider, model, endpoint, priced_as(provider, model), _spec(feature))
-    new = ledger.new_id()
+    new = new_id()
     asked = Asked(
         id=new, invocation=new, attempt=1, operation=operation, provider=provider, model=model,
         priced_as=route.priced_as, endpoint=endpoint, bound_input=min(most_tokens, MOST_TOKENS), bound_output=0,
