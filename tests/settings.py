@@ -34,9 +34,11 @@ INSTALLED_APPS = [
     "lockstep.privacy",
     "lockstep.prompts",
     "lockstep.search",
+    "lockstep.workflows",
     "tests.testapp",
     "tests.archive",
     "tests.people",
+    "tests.flows",
 ]
 
 MIDDLEWARE = [

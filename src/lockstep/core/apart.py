@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -24,6 +25,8 @@ from lockstep.core.exceptions import LockstepError
 from lockstep.core.testruns import under_test_runner
 
 __all__ = ["Apart"]
+
+Params = Sequence[Any] | Mapping[str, Any]
 
 WAIT_S = 10.0
 """Longest wait for one of them."""
@@ -72,7 +75,7 @@ class Apart:
         self._pools: dict[tuple[int, str], ConnectionPool] = {}
         atexit.register(self.close)
 
-    def query(self, statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
+    def query(self, statement: str, params: Params) -> tuple[Any, ...]:
         """Run one statement and commit it; the first row.
 
         A broken connection is replaced and the statement run again: what runs here may be repeated.
@@ -121,7 +124,7 @@ class Apart:
         found: _Database = self.section.get()
         return found
 
-    def _once(self, alias: str, statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _once(self, alias: str, statement: str, params: Params) -> tuple[Any, ...]:
         pool = self._pool(alias)
         connection = pool.getconn()
         try:
@@ -129,7 +132,7 @@ class Apart:
         finally:
             pool.putconn(connection)
 
-    def _in_test(self, alias: str, statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _in_test(self, alias: str, statement: str, params: Params) -> tuple[Any, ...]:
         try:
             return _in_savepoint(alias, statement, params)
         except (
@@ -177,7 +180,7 @@ class Apart:
         }
 
 
-def _in_savepoint(alias: str, statement: str, params: tuple[Any, ...]) -> tuple[Any, ...]:
+def _in_savepoint(alias: str, statement: str, params: Params) -> tuple[Any, ...]:
     """On the caller's connection. A thread in no transaction borrows the main thread's while a test holds it in one,
     and else leaves no connection behind: it would be in the way of the test database's end."""
     connection = connections[alias]

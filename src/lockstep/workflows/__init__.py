@@ -1,0 +1,42 @@
+"""LangGraph graphs as durable runs: on Celery, with their state in Postgres."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lockstep.workflows.questions import Review, request_review, sleep_until, wait_for_event
+    from lockstep.workflows.registry import workflow
+    from lockstep.workflows.saver import DjangoSaver
+    from lockstep.workflows.starting import cancel, start
+
+__all__ = [
+    "DjangoSaver",
+    "Review",
+    "cancel",
+    "request_review",
+    "sleep_until",
+    "start",
+    "wait_for_event",
+    "workflow",
+]
+
+_PLACES = {
+    "DjangoSaver": "saver",
+    "Review": "questions",
+    "cancel": "starting",
+    "request_review": "questions",
+    "sleep_until": "questions",
+    "start": "starting",
+    "wait_for_event": "questions",
+    "workflow": "registry",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Names of the package that need models or LangGraph come when they are asked for: apps are still loading."""
+    from importlib import import_module
+
+    if name in _PLACES:
+        return getattr(import_module(f"lockstep.workflows.{_PLACES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,231 @@
+"""Takes a run as far as it goes: from the transition where its last owner stopped, to the next stop or the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from langgraph.errors import GraphDrained, GraphRecursionError
+from langgraph.runtime import RunControl
+from langgraph.types import Command
+
+from lockstep.core import context
+from lockstep.workflows import doorbell, registry
+from lockstep.workflows.conf import settings
+from lockstep.workflows.connection import apart
+from lockstep.workflows.exceptions import EngineError, Fenced, HistoryLost, TopologyMismatch, UnknownWorkflow
+from lockstep.workflows.graphs import Graph
+from lockstep.workflows.ownership import Held, here
+from lockstep.workflows.saver import DjangoSaver
+from lockstep.workflows.tracing import Tracer, traced
+
+__all__ = ["advance"]
+
+logger = logging.getLogger("lockstep.workflows")
+
+RELEASE = "SELECT lockstep_workflows_release_v1(%s, %s, %s::jsonb)::text"
+
+
+@dataclass(slots=True)
+class End:
+    """How this owner leaves the run."""
+
+    status: str
+    reason: str = ""
+    node: str = ""
+    result: str | None = None
+    """JSON."""
+    error: Mapping[str, Any] | None = None
+    taken: list[str] = field(default_factory=list)
+    """Interrupts whose answers the run has gone on with."""
+
+
+def advance(run: str) -> str | None:
+    """Own the run and take it as far as it goes; the status that it has then, or None: somebody else has it, or there
+    is nothing to do.
+
+    Raises:
+        EngineError: the database cannot be reached; the run is taken up by whoever sweeps.
+    """
+    owner = here()
+    held = owner.acquire(run)
+    if held is None:
+        return None
+    with owner.holding(held):
+        try:
+            end = _Advance(held).end()
+            return _release(held, end)
+        except Fenced:
+            logger.info("Run %s has another owner now.", run)
+            return None
+
+
+def _release(held: Held, end: End) -> str | None:
+    parts = {
+        "status": end.status, "reason": end.reason, "node": end.node, "error": end.error, "taken": end.taken or None,
+    }  # fmt: skip
+    told = json.dumps({name: part for name, part in parts.items() if part is not None})
+    if end.result is not None:
+        told = f'{told[:-1]},"result":{end.result}}}'
+    (reply,) = apart.query(RELEASE, (held.id, held.fence.epoch, told))
+    answer = json.loads(reply)
+    if answer.get("fenced"):
+        raise Fenced
+    if answer.get("ring"):
+        doorbell.ring(answer["ring"])
+    return str(answer["status"])
+
+
+class _Advance:
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        self.row = held.row
+        self.control = RunControl()
+        held.fence.stop = self.control.request_drain
+        self.taken: list[str] = []
+
+    def end(self) -> End:
+        """Work until the run stops, whatever stops it; only what says that it is not ours any more gets out."""
+        try:
+            workflow = registry.find(self.row["workflow"], self.row["version"])
+            found = workflow.graph()
+        except UnknownWorkflow as error:
+            return End("blocked", "version_missing", error=_told(error))
+        except Exception as error:  # a module that cannot be imported, a graph that does not compile
+            logger.exception("The graph of run %s cannot be built.", self.held.id)
+            return End("blocked", "graph_broken", error=_told(error))
+        self.tracer = Tracer(here().name, DjangoSaver(types=found.types).codec)
+        self.saver = DjangoSaver(fence=self.held.fence, types=found.types, tracer=self.tracer)
+        self.graph = found.with_saver(self.saver)
+        self.config: Any = {
+            "configurable": {"thread_id": self.row["thread"]},
+            "recursion_limit": workflow.recursion_limit,
+            "metadata": {"lockstep_run": self.held.id},
+        }
+        try:
+            return self._worked(found)
+        except (Fenced, EngineError):
+            raise
+        except GraphDrained:
+            return self._drained()
+        except GraphRecursionError as error:
+            return self._failed(error, "recursion_limit")
+        except (HistoryLost, TopologyMismatch) as error:
+            return End("blocked", _name(error), node=getattr(error, "node", ""), error=_told(error))
+        except Exception as error:
+            if self.held.fence.lost:
+                raise Fenced from error
+            logger.exception("Run %s failed.", self.held.id)
+            return self._failed(error, _name(error))
+
+    def _worked(self, found: Graph) -> End:
+        with context.use(
+            user=self._user(), run=self.held.id, cohort=self.row["cohort"] or None,
+            tenant=self.row["tenant"] or None, feature=self.row["feature"] or None,
+        ):  # fmt: skip
+            given = self._given(found)
+            if isinstance(given, End):
+                return given
+            with traced(self.tracer):
+                output = self._run(found, given)
+            self.saver.flush()
+            if self.held.fence.cancelled:
+                return End("cancelled", "cancelled", taken=self.taken)
+            state = self.graph.get_state(self.config)
+        if state.next:
+            return End("waiting", taken=self.taken, node=", ".join(state.next))
+        return End("succeeded", taken=self.taken, result=self.saver.codec.dumps(output, name="result"))
+
+    def _run(self, found: Graph, given: Any) -> Any:
+        if found.is_async:
+            with asyncio.Runner() as loop:
+                return loop.run(
+                    self.graph.ainvoke(given, self.config, durability="sync", control=self.control)
+                )
+        return self.graph.invoke(given, self.config, durability="sync", control=self.control)
+
+    def _given(self, found: Graph) -> Any:
+        """What LangGraph is called with: the input, the answers that came in, or nothing but to go on."""
+        if not self.row["transitions"]:
+            if self.row["input"] is None:
+                raise HistoryLost("The input of the run has expired or was erased.")
+            return self.saver.codec.decode(self.row["input"])
+        head = self.saver.get_tuple(self.config)
+        if head is None or head.checkpoint["id"] != self.row["head"]:
+            raise HistoryLost
+        missing = found.missing(head.checkpoint["channel_values"])
+        if missing:
+            raise TopologyMismatch(
+                f"The run goes on at {', '.join(map(repr, missing))}, and version {self.row['version']!r} of"
+                f" {self.row['workflow']!r} has no such node here. Give the changed graph a new version and keep the"
+                " old one declared until its last run has ended.",
+                node=missing[0],
+            )
+        state = self.graph.get_state(self.config)
+        if self.row["died"]:
+            self._note_deaths(state)
+            if self.row["crash_count"] > settings().most_crashes:
+                return End("dead", "crashed", node=", ".join(state.next))
+        pending = {interrupt.id for interrupt in state.interrupts}
+        answers: dict[str, Any] = {}
+        for answer in self.row["answers"]:
+            self.taken.append(answer["interrupt"])
+            if answer["interrupt"] in pending:  # else it was gone on with before a worker died
+                answers[answer["interrupt"]] = _answer(answer)
+        return Command(resume=answers) if answers else None
+
+    def _note_deaths(self, state: Any) -> None:
+        """Those that were to run when the last owner died: which of them had begun, nobody knows."""
+        self.saver.note(
+            self.row["thread"],
+            [
+                {
+                    "ns": "", "step": state.metadata.get("step"), "node": task.name, "task": task.id, "attempt": 1,
+                    "status": "died", "error": "", "digest": "", "ms": None, "ago": None,
+                    "worker": self.row["previous"], "checkpoint": self.row["head"],
+                }
+                for task in state.tasks
+                if task.result is None and not task.interrupts
+            ],
+        )  # fmt: skip
+
+    def _drained(self) -> End:
+        if self.held.fence.lost:
+            raise Fenced
+        if self.held.fence.cancelled:
+            return End("cancelled", "cancelled", taken=self.taken)
+        return End("queued", "drained", taken=self.taken)
+
+    def _failed(self, error: BaseException, reason: str) -> End:
+        self.saver.flush()
+        return End(
+            "failed",
+            reason,
+            node=self.tracer.failed or "",
+            error=_told(error, self.tracer.failed),
+            taken=self.taken,
+        )
+
+    def _user(self) -> Any:
+        key = self.row["user_id"]
+        return get_user_model()._default_manager.filter(pk=key).first() if key else None
+
+
+def _answer(answer: Mapping[str, Any]) -> Any:
+    """What the interrupt gives back to its node."""
+    if answer["kind"] == "review":
+        return answer["answer"] if answer["status"] == "answered" else {"decision": "expired", "args": {}}
+    return answer["answer"] if answer["status"] == "answered" else None
+
+
+def _name(error: BaseException) -> str:
+    return type(error).__qualname__
+
+
+def _told(error: BaseException, node: str | None = None) -> dict[str, Any]:
+    return {"kind": _name(error), "text": str(error)[:10_000].replace("\0", ""), "node": node or ""}

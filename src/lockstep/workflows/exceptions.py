@@ -1,0 +1,77 @@
+"""What runs raise. No text holds a word of a state: it is shown to people and written to logs."""
+
+from __future__ import annotations
+
+from lockstep.core.exceptions import LockstepError
+
+__all__ = [
+    "EngineError",
+    "Fenced",
+    "HistoryLost",
+    "IdempotencyConflict",
+    "NotAnswerable",
+    "RunBusy",
+    "StateTooLarge",
+    "TopologyMismatch",
+    "UnknownWorkflow",
+    "Unreadable",
+    "Unstorable",
+    "WorkflowError",
+]
+
+
+class WorkflowError(LockstepError):
+    """The run cannot go on."""
+
+
+class EngineError(WorkflowError, RuntimeError):
+    """Runs cannot be written. See the error that caused this."""
+
+
+class Fenced(WorkflowError, RuntimeError):
+    """Another worker owns this run now; nothing that this one does is written any more."""
+
+
+class UnknownWorkflow(WorkflowError, LookupError):
+    """No workflow has that name and version here. Declare it with @workflow in the module ``workflows`` of an app."""
+
+
+class RunBusy(WorkflowError, RuntimeError):
+    """Another run of the thread is under way. Wait for it, or start with if_busy='enqueue' or 'interrupt'."""
+
+
+class IdempotencyConflict(WorkflowError, ValueError):
+    """The idempotency key belongs to a run with another input. Use a key for each thing that is wanted done."""
+
+
+class StateTooLarge(WorkflowError, ValueError):
+    """The state is larger than LOCKSTEP["workflows"]["max_state_bytes"]. Keep files outside and a reference in it."""
+
+
+class HistoryLost(WorkflowError, RuntimeError):
+    """The run has gone some way, but its checkpoints are gone. What it did is not done again."""
+
+
+class TopologyMismatch(WorkflowError, RuntimeError):
+    """A node that should go on is not in the graph any more. Register the old version beside the new one."""
+
+
+class NotAnswerable(WorkflowError, ValueError):
+    """The question is not open any more."""
+
+
+class Unstorable(WorkflowError, TypeError):
+    """A value of the state cannot be kept. Keep what it can be made from again."""
+
+    path: str
+    """Where the value stands, as one would write it: ``state.messages[3].artifact.file``."""
+
+    type: str
+    """The value's type, with its module."""
+
+
+class Unreadable(WorkflowError, ValueError):
+    """Kept state cannot be read back. Nothing is guessed: the run stays where it is until its types are there again."""
+
+    kind: str
+    """What the value says it is."""

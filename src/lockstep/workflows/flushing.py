@@ -1,0 +1,49 @@
+"""Writes that wait for their transition, but not for long: siblings of a slow task are not run again for nothing."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from typing import Any
+
+__all__ = ["DELAY_S", "soon"]
+
+DELAY_S = 0.015
+"""So long a finished task waits for the others of its transition."""
+
+_waiting: deque[tuple[float, Any, str]] = deque()
+_awake = threading.Condition()
+_thread: threading.Thread | None = None
+_pid = 0
+
+
+def soon(saver: Any, thread: str) -> None:
+    """``saver.flush_quietly(thread)`` in a moment, unless its checkpoint takes the writes along."""
+    global _thread, _pid
+    with _awake:
+        if _pid != os.getpid():  # after a fork there is no thread
+            _pid, _thread = os.getpid(), None
+            _waiting.clear()
+        _waiting.append((time.monotonic() + DELAY_S, saver, thread))
+        if _thread is None:
+            _thread = threading.Thread(target=_flush, name="lockstep-flush", daemon=True)
+            _thread.start()
+        elif len(_waiting) == 1:
+            _awake.notify()
+
+
+def _flush() -> None:
+    while True:
+        with _awake:
+            while not _waiting:
+                _awake.wait()
+            due, saver, thread = _waiting[0]
+            left = due - time.monotonic()
+            if left <= 0:
+                _waiting.popleft()
+        if left > 0:
+            time.sleep(left)
+        else:
+            saver.flush_quietly(thread)

@@ -1,0 +1,95 @@
+"""A workflow's graph, made ready: its nodes are watched, and what a deploy changed of it is seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from langgraph._internal._serde import (
+    build_serde_allowlist,  # how LangGraph itself derives the classes of a schema
+)
+from langgraph.graph.state import CompiledStateGraph, StateGraph
+from langgraph.pregel import Pregel
+from langgraph.types import Send
+
+from lockstep.workflows.saver import DjangoSaver
+from lockstep.workflows.state import digest
+from lockstep.workflows.tracing import Node
+
+__all__ = ["Graph"]
+
+BRANCH = "branch:to:"
+TASKS = "__pregel_tasks"
+
+
+class Graph:
+    """A compiled graph that many runs share."""
+
+    def __init__(self, given: Any) -> None:
+        if isinstance(given, StateGraph):
+            given = given.compile()
+        if not isinstance(given, Pregel):
+            raise TypeError(
+                f"A workflow returns a StateGraph or a compiled graph, not {type(given).__module__}."
+                f"{type(given).__qualname__}."
+            )
+        self.compiled = given
+        self.types = _types(given)
+        self.is_async = any(_only_async(node) for graph in _graphs(given) for node in graph.nodes.values())
+        for graph in _graphs(given):
+            for name, node in graph.nodes.items():
+                if not isinstance(node.bound, Node) and name != "__start__":
+                    node.__dict__.pop("node", None)  # LangGraph caches what it made of the bare one
+                    node.bound = Node(node.bound, name)
+
+    def with_saver(self, saver: DjangoSaver) -> Pregel[Any, Any, Any, Any]:
+        """The graph, with its state kept by ``saver``."""
+        found: Pregel[Any, Any, Any, Any] = self.compiled.copy({"checkpointer": saver})
+        return found
+
+    @property
+    def topology(self) -> dict[str, Any]:
+        """Names of nodes and channels and who triggers whom."""
+        return {
+            "nodes": {name: sorted(node.triggers) for name, node in sorted(self.compiled.nodes.items())},
+            "channels": {
+                name: type(channel).__name__ for name, channel in sorted(self.compiled.channels.items())
+            },
+        }
+
+    @property
+    def digest(self) -> str:
+        return digest(json.dumps(self.topology, sort_keys=True))
+
+    def missing(self, values: dict[str, Any]) -> list[str]:
+        """Nodes that a state is about to run and the graph has not. LangGraph would end there as if all were well."""
+        wanted = {name.removeprefix(BRANCH) for name in values if name.startswith(BRANCH)}
+        wanted |= {send.node for send in values.get(TASKS) or () if isinstance(send, Send)}
+        return sorted(wanted - set(self.compiled.nodes))
+
+
+def _graphs(given: Pregel[Any, Any, Any, Any]) -> Iterator[Pregel[Any, Any, Any, Any]]:
+    """The graph and those within it."""
+    seen: set[int] = set()
+    waiting: list[Any] = [given]
+    while waiting:
+        graph = waiting.pop()
+        if id(graph) in seen or not isinstance(graph, Pregel):
+            continue
+        seen.add(id(graph))
+        yield graph
+        waiting += [inner for node in graph.nodes.values() for inner in node.subgraphs]
+
+
+def _types(given: Pregel[Any, Any, Any, Any]) -> tuple[Any, ...]:
+    found: set[Any] = set()
+    for graph in _graphs(given):
+        schemas = [*graph.builder.schemas] if isinstance(graph, CompiledStateGraph) else []
+        found |= build_serde_allowlist(schemas=schemas, channels=dict(graph.channels))
+    return tuple(sorted(found))
+
+
+def _only_async(node: Any) -> bool:
+    bound = node.bound.bound if isinstance(node.bound, Node) else node.bound
+    return hasattr(bound, "afunc") and bound.afunc is not None and getattr(bound, "func", None) is None

@@ -1,0 +1,35 @@
+"""How long runs are kept, and what becomes of a person in them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from lockstep.core import ports
+
+__all__ = ["KEEP", "MOST", "register"]
+
+KEEP = timedelta(days=30)
+MOST = timedelta(days=90)
+LEDGER = timedelta(days=396)
+"""A run without its content, and what became of its nodes: as long as the ledger."""
+
+RUN = "lockstep_workflows.Run"
+NODES = "lockstep_workflows.NodeExecution"
+CONTENT = {
+    "lockstep_workflows.RunContent": ("data",),
+    "lockstep_workflows.Checkpoint": ("state", "meta"),
+    "lockstep_workflows.CheckpointWrite": ("writes",),
+    "lockstep_workflows.Wait": ("payload", "schema", "answer"),
+}
+
+
+def register() -> None:
+    """Content expires with its run; a run whose person is erased keeps its times and its end."""
+    for model, fields in CONTENT.items():
+        ports.retention.register(model, ports.Retained(model, content=fields, keep=KEEP, most=MOST))
+        ports.subjects.register(model, ports.Subject(model, "subject", pseudonym=True, before=(RUN,)))
+    ports.ageing.register(RUN, ports.Aged(RUN, at="at", keep=lambda: LEDGER))
+    ports.ageing.register(NODES, ports.Aged(NODES, at="at", keep=lambda: LEDGER))
+    ports.subjects.register(
+        RUN, ports.Subject(RUN, "user_key", pseudonym=True, blank=("user_key", "user_id"))
+    )

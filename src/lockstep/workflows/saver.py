@@ -1,0 +1,405 @@
+"""LangGraph's checkpointer over Django's tables: after each transition the whole state is committed, or nothing is.
+
+What the tasks of a transition wrote, what became of its nodes, the lease and the fence ride in the same statement as
+the checkpoint itself. Between transitions writes wait a moment for each other; a stop or an error waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_checkpoint_id,
+    get_checkpoint_metadata,
+)
+
+from lockstep.core.testruns import under_test_runner
+from lockstep.workflows import flushing, reading
+from lockstep.workflows.codec import Codec, Serde
+from lockstep.workflows.conf import settings
+from lockstep.workflows.connection import apart
+from lockstep.workflows.exceptions import Fenced, StateTooLarge
+from lockstep.workflows.state import codec, digest
+from lockstep.workflows.tracing import Tracer
+
+__all__ = ["DjangoSaver", "Fence"]
+
+COMMIT = "SELECT lockstep_workflows_commit_v1(%s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb)::text"
+SPARED = 512
+"""Characters from which on a value that did not change is not written again."""
+VERSIONS = ("channel_versions", "versions_seen")
+ERROR = "__error__"
+INTERRUPT = "__interrupt__"
+
+
+def _nothing(reason: str) -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Fence:
+    """By what right a run is written: the number of its owner."""
+
+    run: str
+    epoch: int
+    lease_s: float
+    stop: Callable[[str], None] = _nothing
+    """Called with the reason when the run shall stop at its next transition."""
+    lost: bool = False
+    """Somebody else owns it now."""
+    cancelled: bool = False
+
+    def lose(self) -> None:
+        self.lost = True
+        self.stop("lost")
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.stop("cancelled")
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the last checkpoint of a namespace holds, and which row holds it."""
+
+    checkpoint: str
+    channels: dict[str, tuple[Any, str, str]]
+    """Channel -> its version, the checkpoint that has the value, SHA-256 of it."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What the next statement takes along."""
+
+    writes: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    nodes: list[dict[str, Any]] = field(default_factory=list)
+    stops: list[dict[str, Any]] = field(default_factory=list)
+
+
+class DjangoSaver(BaseCheckpointSaver[int]):
+    """A checkpointer for any LangGraph graph: ``graph.compile(checkpointer=DjangoSaver())``.
+
+    Runs of ``@workflow`` use it with a fence: what an earlier owner still writes is refused. Without one it is an
+    ordinary checkpointer, and two writers of one thread are nobody's business.
+
+    Raises:
+        Unstorable: a value has no place in a state; the error names its path.
+        StateTooLarge: over ``max_state_bytes``.
+        Fenced: another worker owns the run.
+        EngineError: the database cannot be reached or refuses.
+    """
+
+    def __init__(
+        self, *, fence: Fence | None = None, types: Sequence[Any] = (), tracer: Tracer | None = None
+    ) -> None:
+        given = codec().allowing(types)
+        super().__init__(serde=Serde(given))
+        self.codec: Codec = given
+        self.fence = fence
+        self.tracer = tracer
+        self._known: dict[tuple[str, str], _Known] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._failed: BaseException | None = None
+        self._lock = threading.RLock()
+
+    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> DjangoSaver:
+        """A saver that knows these classes too; LangGraph asks for those of a graph's schema."""
+        other = DjangoSaver(fence=self.fence, tracer=self.tracer)
+        other.codec = self.codec.allowing(extra_allowlist)
+        other.serde = Serde(other.codec)
+        return other
+
+    # writing
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        thread, ns, parent = _place(config)
+        with self._lock:
+            state, kept, known = self._state(thread, ns, parent, checkpoint)
+            told = {
+                "id": checkpoint["id"], "ns": ns, "parent": parent, "step": metadata.get("step"),
+                "source": metadata.get("source"), "digest": _fingerprint(known),
+            }  # fmt: skip
+            self._commit(
+                thread, told, state, self._meta(checkpoint, get_checkpoint_metadata(config, metadata), kept)
+            )
+            self._known[thread, ns] = known
+        return {"configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint["id"]}}
+
+    def put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        thread, ns, checkpoint = _place(config)
+        regular, special = self._parts(writes, task_id)
+        urgent = any(name in WRITES_IDX_MAP for name, _ in writes) or under_test_runner()
+        with self._lock:
+            self._raise_failed()
+            place = ns, checkpoint, task_id
+            if thread in self._pending and place in self._pending[thread].writes:
+                self._commit(thread)  # one statement writes a row once
+            pending = self._pending.setdefault(thread, _Pending())
+            pending.writes[place] = (
+                f'{{"ns":{json.dumps(ns)},"checkpoint":{json.dumps(checkpoint)},"task":{json.dumps(task_id)},'
+                f'"path":{json.dumps(task_path)},"regular":{regular},"special":{special}}}'
+            )
+            if self.tracer is not None:
+                found = self.tracer.finished(task_id, ns, checkpoint, writes, digest(regular))
+                pending.nodes += found.nodes
+                pending.stops += found.stops
+            if urgent:
+                self._commit(thread)
+            else:
+                flushing.soon(self, thread)
+
+    def flush(self, thread: str | None = None) -> None:
+        """Write what waits."""
+        with self._lock:
+            for name in [thread] if thread is not None else list(self._pending):
+                if name in self._pending:
+                    self._commit(name)
+
+    def note(self, thread: str, nodes: Sequence[dict[str, Any]]) -> None:
+        """Write what became of nodes that left nothing else behind."""
+        with self._lock:
+            self._pending.setdefault(thread, _Pending()).nodes += nodes
+            self._commit(thread)
+
+    def flush_quietly(self, thread: str) -> None:
+        """The same from another thread: what goes wrong is told to whoever writes next."""
+        try:
+            self.flush(thread)
+        except Exception as error:
+            self._failed = error
+
+    def _commit(
+        self,
+        thread: str,
+        told: Mapping[str, Any] | None = None,
+        state: str | None = None,
+        meta: str | None = None,
+    ) -> None:
+        self._raise_failed()
+        pending = self._pending.get(thread) or _Pending()
+        if not (told or pending.writes or pending.nodes):
+            return
+        fence = self.fence
+        facts = {"thread": thread, **(told or {})}
+        if fence is not None:
+            if fence.lost:
+                raise Fenced
+            facts |= {"run": fence.run, "epoch": fence.epoch, "lease_s": fence.lease_s}
+        (reply,) = apart.query(
+            COMMIT,
+            (
+                json.dumps(facts), state, meta,
+                f"[{','.join(pending.writes.values())}]" if pending.writes else None,
+                json.dumps(pending.nodes) if pending.nodes and fence else None,
+                json.dumps(pending.stops) if pending.stops and fence else None,
+            ),
+        )  # fmt: skip
+        self._pending.pop(thread, None)
+        if fence is not None and reply != "{}":
+            answer = json.loads(reply)
+            if answer.get("fenced"):
+                fence.lose()
+                raise Fenced
+            if answer.get("cancel"):
+                fence.cancel()
+
+    def _raise_failed(self) -> None:
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            raise failed
+
+    def _state(
+        self, thread: str, ns: str, parent: str, checkpoint: Checkpoint
+    ) -> tuple[str, dict[str, str], _Known]:
+        """The values that are new, where the others stand, and what is known from now on."""
+        before = self._known.get((thread, ns))
+        earlier = before.channels if before is not None and before.checkpoint == parent else {}
+        versions = checkpoint["channel_versions"]
+        known = _Known(checkpoint["id"], {})
+        kept: dict[str, str] = {}
+        parts: list[str] = []
+        size = 0
+        for name, value in checkpoint["channel_values"].items():
+            version = versions.get(name)
+            if (
+                self.fence is not None
+                and name in earlier
+                and version is not None
+                and earlier[name][0] == version
+            ):
+                kept[name] = earlier[name][1]
+                known.channels[name] = earlier[name]
+                continue
+            text = self.codec.dumps(value, name=f"state.{name}")
+            size += len(text)
+            parts.append(f"{json.dumps(name)}:{text}")
+            if len(text) >= SPARED:
+                known.channels[name] = (version, checkpoint["id"], digest(text))
+            else:
+                known.channels[name] = (None, checkpoint["id"], digest(text))
+        most = settings().max_state_bytes
+        if size > most:
+            raise StateTooLarge(
+                f"The state has {size:,} bytes, and {most:,} are allowed; {max(parts, key=len).split(':', 1)[0]} is the"
+                " largest part. Keep files outside and a reference in the state, or raise"
+                ' LOCKSTEP["workflows"]["max_state_bytes"].',
+                size=size,
+            )
+        return f"{{{','.join(parts)}}}", kept, known
+
+    def _meta(self, checkpoint: Checkpoint, metadata: Mapping[str, Any], kept: Mapping[str, str]) -> str:
+        """Everything but the values; in the database's own order, so that it can be asked for its parts."""
+        facts = ",".join(
+            f"{json.dumps(name)}:{json.dumps(part) if name in VERSIONS else self.codec.dumps(part, name=name)}"
+            for name, part in checkpoint.items()
+            if name != "channel_values"
+        )
+        notes = ",".join(
+            f"{json.dumps(name)}:{self.codec.dumps(part, name=f'metadata.{name}')}"
+            for name, part in metadata.items()
+        )
+        return f'{{"checkpoint":{{{facts}}},"metadata":{{{notes}}},"kept":{json.dumps(kept)}}}'
+
+    def _parts(self, writes: Sequence[tuple[str, Any]], task: str) -> tuple[str, str]:
+        """Writes that stay as they were written first, and those of which the last one counts."""
+        regular: list[str] = []
+        special: list[str] = []
+        for at, (channel, value) in enumerate(writes):
+            place = WRITES_IDX_MAP.get(channel, at)
+            if channel == ERROR and isinstance(value, BaseException):
+                value = repr(value)
+            text = f'"{place}":[{json.dumps(channel)},{self.codec.dumps(value, name=f"writes.{channel}")}]'
+            (special if place < 0 else regular).append(text)
+        return f"{{{','.join(regular)}}}", f"{{{','.join(special)}}}"
+
+    # reading
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        thread, ns, _ = _place(config)
+        self.flush(thread)
+        found = reading.one(self.codec, thread, ns, get_checkpoint_id(config))
+        if found is None:
+            return None
+        return found._replace(config=config) if get_checkpoint_id(config) else found
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 -- LangGraph's name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        self.flush()
+        place = dict(config["configurable"]) if config else {}
+        yield from reading.many(
+            self.codec,
+            thread=place.get("thread_id"),
+            ns=place.get("checkpoint_ns"),
+            checkpoint=place.get("checkpoint_id"),
+            metadata=filter,
+            before=get_checkpoint_id(before) if before else None,
+            limit=limit,
+        )
+
+    # whole threads
+
+    def delete_thread(self, thread_id: str) -> None:
+        self.flush()
+        reading.forget(threads=[str(thread_id)])
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        self.flush()
+        reading.forget_runs([str(run) for run in run_ids])
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        self.flush()
+        reading.copy(str(source_thread_id), str(target_thread_id))
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        self.flush()
+        if strategy == "delete":
+            reading.forget(threads=[str(thread) for thread in thread_ids])
+        elif strategy == "keep_latest":
+            for thread in thread_ids:
+                reading.keep_latest(self.codec, str(thread))
+        else:
+            raise ValueError(f"strategy must be 'keep_latest' or 'delete', not {strategy!r}.")
+
+    # the same for event loops: the database is waited for in a thread
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return await asyncio.to_thread(self.get_tuple, config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        found = await asyncio.to_thread(
+            lambda: [*self.list(config, filter=filter, before=before, limit=limit)]
+        )
+        for one in found:
+            yield one
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        await asyncio.to_thread(self.put_writes, config, writes, task_id, task_path)
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        await asyncio.to_thread(self.delete_thread, thread_id)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        await asyncio.to_thread(self.delete_for_runs, run_ids)
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        await asyncio.to_thread(self.copy_thread, source_thread_id, target_thread_id)
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        await asyncio.to_thread(lambda: self.prune(thread_ids, strategy=strategy))
+
+
+def _place(config: RunnableConfig) -> tuple[str, str, str]:
+    """Thread, namespace and checkpoint that a configuration names."""
+    given = config["configurable"]
+    place = str(given["thread_id"]), given.get("checkpoint_ns") or "", given.get("checkpoint_id") or ""
+    if "\0" in place[0]:
+        raise ValueError("A thread_id has no NUL.")
+    return place
+
+
+def _fingerprint(known: _Known) -> str:
+    return digest(*(f"{name} {of}" for name, (_, _, of) in sorted(known.channels.items())))

@@ -1,0 +1,108 @@
+"""A run begins to exist: in the caller's transaction, once for an idempotency key, in turn with its thread's others."""
+
+from __future__ import annotations
+
+__all__ = ["CREATE", "DROP", "EXPIRING", "LIVE", "PARTITIONS"]
+
+LIVE = "('queued', 'running', 'waiting', 'blocked')"
+
+EXPIRING = ("runcontent", "checkpoint", "checkpointwrite", "wait")
+"""Tables that hold content of runs."""
+
+PARTITIONS = "\n".join(
+    f"    PERFORM lockstep_core_partition_v1('lockstep_workflows_{table}', expires);" for table in EXPIRING
+)
+
+_EXPIRY = """
+CREATE FUNCTION lockstep_workflows_expiry_v1(moment timestamptz) RETURNS timestamptz LANGUAGE plpgsql AS $body$
+DECLARE
+    expires timestamptz;
+BEGIN
+    SELECT moment + t.keep INTO expires FROM lockstep_core_expiringtable AS t
+    WHERE t.table_name = 'lockstep_workflows_checkpoint';
+{partitions}
+    RETURN expires;
+END $body$
+""".replace("{partitions}", PARTITIONS)
+
+# Starts of one thread wait for each other. A run that is to make way is told so; one that is at work stops at its next
+# transition, and the new one begins after it.
+_START = """
+CREATE FUNCTION lockstep_workflows_start_v1(asked jsonb, input jsonb) RETURNS jsonb LANGUAGE plpgsql AS $body$
+DECLARE
+    a record;
+    known lockstep_workflows_run%ROWTYPE;
+    moment constant timestamptz := statement_timestamp();
+    expires timestamptz;
+    others uuid[];
+BEGIN
+    SELECT * INTO a FROM jsonb_to_record(asked) AS x (id uuid, workflow text, version text, thread text, user_id text,
+        user_key text, feature text, cohort text, tenant text, idempotency_key text, input_digest text, if_busy text);
+    PERFORM pg_advisory_xact_lock(hashtextextended('lockstep.thread ' || a.thread, 0));
+    IF a.idempotency_key IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended('lockstep.once ' || a.workflow || ' ' || a.idempotency_key, 0));
+        SELECT * INTO known FROM lockstep_workflows_run AS r
+        WHERE r.workflow = a.workflow AND r.idempotency_key = a.idempotency_key;
+        IF FOUND THEN
+            RETURN jsonb_build_object('run', known.id, 'known', true, 'same', known.input_digest = a.input_digest);
+        END IF;
+    END IF;
+    others := ARRAY(SELECT r.id FROM lockstep_workflows_run AS r WHERE r.thread = a.thread AND r.status IN {live}
+        ORDER BY r.at, r.id);
+    IF others <> '{{}}' AND a.if_busy = 'reject' THEN
+        RETURN jsonb_build_object('run', others[1], 'busy', true);
+    END IF;
+    IF a.if_busy IN ('interrupt', 'rollback') THEN
+        PERFORM lockstep_workflows_cancel_v1(other.id, 'superseded') FROM unnest(others) AS other (id);
+    END IF;
+    expires := lockstep_workflows_expiry_v1(moment);
+    INSERT INTO lockstep_workflows_run (id, workflow, version, thread, status, reason, node, user_id, user_key, feature,
+        cohort, tenant, idempotency_key, input_digest, epoch, owner, cancel_requested, crash_count, transitions, head,
+        rolls_back, at, expires_at)
+    VALUES (a.id, a.workflow, a.version, a.thread, 'queued', '', '', coalesce(a.user_id, ''), coalesce(a.user_key, ''),
+        coalesce(a.feature, ''), coalesce(a.cohort, ''), coalesce(a.tenant, ''), a.idempotency_key,
+        coalesce(a.input_digest, ''), 0, '', false, 0, 0, '',
+        CASE WHEN a.if_busy = 'rollback' THEN to_jsonb(others) ELSE '[]' END, moment, expires);
+    INSERT INTO lockstep_workflows_runcontent (id, run_id, kind, data, subject, at, expires_at)
+    VALUES (gen_random_uuid(), a.id, 'input', input, coalesce(a.user_key, ''), moment, expires);
+    RETURN jsonb_build_object('run', a.id);
+END $body$
+""".replace("{live}", LIVE).replace("{{}}", "{}")
+
+# One that nobody is at ends here and now; an owner hears of it with its next write.
+_CANCEL = """
+CREATE FUNCTION lockstep_workflows_cancel_v1(run uuid, why text) RETURNS text LANGUAGE plpgsql AS $body$
+DECLARE
+    r lockstep_workflows_run%ROWTYPE;
+BEGIN
+    SELECT * INTO r FROM lockstep_workflows_run AS known WHERE known.id = $1 FOR UPDATE;
+    IF NOT FOUND OR r.status NOT IN {live} THEN
+        RETURN r.status;
+    END IF;
+    IF r.status = 'running' THEN
+        UPDATE lockstep_workflows_run AS known SET cancel_requested = true WHERE known.id = $1;
+        RETURN 'running';
+    END IF;
+    UPDATE lockstep_workflows_run AS known
+    SET status = 'cancelled', reason = why, ended_at = clock_timestamp(), wake_at = NULL WHERE known.id = $1;
+    PERFORM lockstep_workflows_withdraw_v1($1, r.expires_at);
+    RETURN 'cancelled';
+END $body$
+""".replace("{live}", LIVE)
+
+_WITHDRAW = """
+CREATE FUNCTION lockstep_workflows_withdraw_v1(run uuid, expires timestamptz) RETURNS void
+LANGUAGE sql AS $body$
+    UPDATE lockstep_workflows_wait AS w SET status = 'withdrawn'
+    WHERE w.run_id = $1 AND w.expires_at = $2 AND w.status = 'open'
+$body$
+"""
+
+CREATE = (_EXPIRY, _WITHDRAW, _CANCEL, _START)
+
+DROP = (
+    "DROP FUNCTION IF EXISTS lockstep_workflows_start_v1(jsonb, jsonb)",
+    "DROP FUNCTION IF EXISTS lockstep_workflows_cancel_v1(uuid, text)",
+    "DROP FUNCTION IF EXISTS lockstep_workflows_withdraw_v1(uuid, timestamptz)",
+    "DROP FUNCTION IF EXISTS lockstep_workflows_expiry_v1(timestamptz)",
+)

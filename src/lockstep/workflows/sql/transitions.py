@@ -1,0 +1,90 @@
+"""One statement and one commit for everything that a transition leaves behind."""
+
+from __future__ import annotations
+
+__all__ = ["CREATE", "DROP"]
+
+_ID = """
+CREATE FUNCTION lockstep_workflows_id_v1(VARIADIC parts text[]) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN md5(array_to_string(parts, chr(31)))::uuid
+"""
+
+# The run's row comes first: without it, as its owner left it, nothing else is written. What is repeated after a lost
+# reply changes nothing. A graph without a run has no owner and no fence, and
+# no end that is known: each checkpoint expires by itself, with what was written at it.
+_COMMIT = """
+CREATE FUNCTION lockstep_workflows_commit_v1(told jsonb, state jsonb, meta jsonb, written jsonb, nodes jsonb,
+    stops jsonb) RETURNS jsonb LANGUAGE plpgsql AS $body$
+DECLARE
+    t record;
+    expires timestamptz;
+    about text := '';
+    cancelled boolean := false;
+    moment constant timestamptz := clock_timestamp();
+BEGIN
+    SELECT * INTO t FROM jsonb_to_record(told) AS x (run uuid, epoch bigint, lease_s float8, thread text, ns text,
+        id text, parent text, step int, source text, digest text);
+    IF t.run IS NULL THEN
+        expires := coalesce((SELECT c.expires_at FROM lockstep_workflows_checkpoint AS c
+            WHERE c.id = lockstep_workflows_id_v1(t.thread, t.ns, t.id)),
+            lockstep_workflows_expiry_v1(statement_timestamp()));
+    ELSE
+        UPDATE lockstep_workflows_run AS known SET lease_until = moment + make_interval(secs => t.lease_s),
+            transitions = known.transitions + CASE WHEN t.id IS NOT NULL AND t.ns = '' THEN 1 ELSE 0 END,
+            head = CASE WHEN t.id IS NOT NULL AND t.ns = '' THEN t.id ELSE known.head END,
+            crash_count = CASE WHEN t.id IS NOT NULL THEN 0 ELSE known.crash_count END
+        WHERE known.id = t.run AND known.epoch = t.epoch AND known.status = 'running'
+        RETURNING known.expires_at, known.user_key, known.cancel_requested INTO expires, about, cancelled;
+        IF NOT FOUND THEN
+            RETURN '{"fenced": true}';
+        END IF;
+    END IF;
+    IF t.id IS NOT NULL THEN
+        INSERT INTO lockstep_workflows_checkpoint AS c (id, run_id, thread, ns, checkpoint_id, parent_id, epoch, step,
+            source, state, meta, digest, subject, at, expires_at)
+        VALUES (lockstep_workflows_id_v1(t.thread, t.ns, t.id), t.run, t.thread, t.ns, t.id, coalesce(t.parent, ''),
+            t.epoch, t.step, coalesce(t.source, ''), state, meta, coalesce(t.digest, ''), about, moment, expires)
+        ON CONFLICT (id, expires_at) DO UPDATE SET state = excluded.state, meta = excluded.meta, epoch = excluded.epoch,
+            parent_id = excluded.parent_id, step = excluded.step, source = excluded.source, digest = excluded.digest;
+    END IF;
+    IF written IS NOT NULL THEN
+        INSERT INTO lockstep_workflows_checkpointwrite AS w (id, run_id, thread, ns, checkpoint_id, task_id, task_path,
+            writes, epoch, subject, at, expires_at)
+        SELECT lockstep_workflows_id_v1(t.thread, x.ns, x.checkpoint, x.task), t.run, t.thread, x.ns, x.checkpoint,
+            x.task, x.path, x.regular || x.special, t.epoch, about, moment,
+            CASE WHEN t.run IS NULL THEN coalesce((SELECT c.expires_at FROM lockstep_workflows_checkpoint AS c
+                WHERE c.id = lockstep_workflows_id_v1(t.thread, x.ns, x.checkpoint)), expires) ELSE expires END
+        FROM jsonb_to_recordset(written) AS x (ns text, checkpoint text, task text, path text, regular jsonb,
+            special jsonb)
+        ON CONFLICT (id, expires_at) DO UPDATE
+            SET writes = excluded.writes || w.writes || (SELECT coalesce(jsonb_object_agg(key, value), '{}')
+                FROM jsonb_each(excluded.writes) WHERE key LIKE '-%');
+    END IF;
+    IF nodes IS NOT NULL THEN
+        INSERT INTO lockstep_workflows_nodeexecution (run_id, epoch, ns, step, node, task_id, attempt, status,
+            error_kind, output_digest, checkpoint, started_at, elapsed_ms, worker, at)
+        SELECT t.run, t.epoch, x.ns, x.step, x.node, x.task, x.attempt, x.status, x.error, x.digest, x.checkpoint,
+            moment - make_interval(secs => x.ago), x.ms, x.worker, moment
+        FROM jsonb_to_recordset(nodes) AS x (ns text, step int, node text, task text, attempt int, status text,
+            error text, digest text, checkpoint text, ago float8, ms float8, worker text);
+    END IF;
+    IF stops IS NOT NULL THEN
+        INSERT INTO lockstep_workflows_wait (id, run_id, interrupt_id, task_id, ns, node, kind, status, name, key,
+            digest, assignee, payload, schema, due_at, decision, answered_by, subject, at, expires_at)
+        SELECT lockstep_workflows_id_v1(t.run::text, x.interrupt), t.run, x.interrupt, x.task, x.ns, x.node, x.kind,
+            'open', x.name, x.key, x.digest, x.assignee, x.payload, x.schema, x.due_at, '', '', about, moment, expires
+        FROM jsonb_to_recordset(stops) AS x (interrupt text, task text, ns text, node text, kind text, name text,
+            key text, digest text, assignee text, payload jsonb, schema jsonb, due_at timestamptz)
+        ON CONFLICT (id, expires_at) DO NOTHING;
+    END IF;
+    RETURN CASE WHEN cancelled THEN '{"cancel": true}'::jsonb ELSE '{}' END;
+END $body$
+"""
+
+CREATE = (_ID, _COMMIT)
+
+DROP = (
+    "DROP FUNCTION IF EXISTS lockstep_workflows_commit_v1(jsonb, jsonb, jsonb, jsonb, jsonb, jsonb)",
+    "DROP FUNCTION IF EXISTS lockstep_workflows_id_v1(text[])",
+)

@@ -1,0 +1,181 @@
+"""What becomes of each node: noted while it runs, written with what it wrote."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import connections
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.errors import GraphBubbleUp
+
+from lockstep.core import context
+from lockstep.core.testruns import under_test_runner
+from lockstep.workflows.codec import Codec
+from lockstep.workflows.questions import asked
+
+__all__ = ["Node", "Traced", "Tracer", "current", "traced"]
+
+ERROR = "__error__"
+INTERRUPT = "__interrupt__"
+MOST_PER_TASK = 50
+"""Attempts of one task that are remembered: the last ones."""
+
+_current: ContextVar[Tracer | None] = ContextVar("lockstep_tracer", default=None)
+
+
+def current() -> Tracer | None:
+    """The tracer of the run that this thread or task works at."""
+    return _current.get()
+
+
+@contextmanager
+def traced(tracer: Tracer) -> Iterator[None]:
+    """Nodes that run in this block are traced."""
+    token = _current.set(tracer)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    node: str
+    step: int | None
+    number: int
+    began: float
+    ended: float | None = None
+    error: str = ""
+    stopped: bool = False
+
+
+@dataclass(slots=True)
+class Traced:
+    """Rows about one task that has come to an end."""
+
+    nodes: list[dict[str, Any]] = field(default_factory=list)
+    stops: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Tracer:
+    """Of one run and one owner."""
+
+    def __init__(self, worker: str, codec: Codec) -> None:
+        self.worker = worker
+        self.codec = codec
+        self.failed = ""
+        """The node that failed last."""
+        self._attempts: dict[str, list[_Attempt]] = {}
+        self._lock = threading.Lock()
+
+    def begun(self, task: str, node: str, step: int | None, number: int) -> _Attempt:
+        attempt = _Attempt(node, step, number, time.monotonic())
+        with self._lock:
+            known = self._attempts.setdefault(task, [])
+            known.append(attempt)
+            del known[:-MOST_PER_TASK]
+        return attempt
+
+    def finished(
+        self, task: str, ns: str, checkpoint: str, writes: Sequence[tuple[str, Any]], digest: str
+    ) -> Traced:
+        """What a task that wrote leaves behind: a row an attempt, and a question where it stopped for one."""
+        with self._lock:
+            attempts = self._attempts.pop(task, [])
+        now = time.monotonic()
+        names = {name for name, _ in writes}
+        found = Traced()
+        for attempt in attempts:
+            last = attempt is attempts[-1]
+            stopped = attempt.stopped or (last and INTERRUPT in names)
+            failed = bool(attempt.error) or (last and ERROR in names)
+            ended = now if attempt.ended is None else attempt.ended
+            found.nodes.append(
+                {
+                    "ns": ns, "step": attempt.step, "node": attempt.node, "task": task, "attempt": attempt.number,
+                    "status": "waiting" if stopped else "error" if failed else "ok",
+                    "error": "" if stopped else attempt.error, "digest": digest if last and not failed else "",
+                    "checkpoint": checkpoint, "ago": now - attempt.began,
+                    "ms": round((ended - attempt.began) * 1000, 3), "worker": self.worker,
+                }
+            )  # fmt: skip
+        for name, value in writes:
+            if name == INTERRUPT:
+                node = attempts[-1].node if attempts else ""
+                found.stops += [self._stop(one, task, ns, node) for one in value]
+        return found
+
+    def _stop(self, interrupt: Any, task: str, ns: str, node: str) -> dict[str, Any]:
+        question = asked(interrupt.value, self.codec)
+        return {
+            "interrupt": interrupt.id, "task": task, "ns": ns, "node": node, "kind": question.kind,
+            "name": question.name, "key": question.key, "digest": question.digest, "assignee": question.assignee,
+            "payload": question.payload, "schema": question.schema, "due_at": _iso(question.due_at),
+        }  # fmt: skip
+
+
+class Node(Runnable[Any, Any]):
+    """A node's own runnable, with its context set, its time taken and its database connections given back."""
+
+    def __init__(self, bound: Runnable[Any, Any], name: str) -> None:
+        self.bound = bound
+        self.node = name
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
+        with self._watched(config):
+            try:
+                return self.bound.invoke(input, config, **kwargs)
+            finally:
+                _give_back()
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
+        with self._watched(config):
+            return await self.bound.ainvoke(input, config, **kwargs)
+
+    @contextmanager
+    def _watched(self, config: RunnableConfig | None) -> Iterator[None]:
+        tracer = _current.get()
+        if tracer is None or config is None:
+            yield
+            return
+        info = config["configurable"]["__pregel_runtime"].execution_info
+        step = config.get("metadata", {}).get("langgraph_step")
+        attempt = tracer.begun(info.task_id, self.node, step, info.node_attempt)
+        try:
+            with context.use(node=self.node):
+                yield
+        except GraphBubbleUp:
+            attempt.stopped = True
+            raise
+        except BaseException as error:
+            attempt.error = _kind(error)
+            tracer.failed = self.node
+            raise
+        finally:
+            attempt.ended = time.monotonic()
+
+
+def _kind(error: BaseException) -> str:
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return name[:200]
+
+
+def _give_back() -> None:
+    """A thread of LangGraph's pool keeps no connection of Django's: nobody would ever close it."""
+    if threading.current_thread() is threading.main_thread() or under_test_runner():
+        return
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
