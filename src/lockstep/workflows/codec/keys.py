@@ -6,24 +6,33 @@ is another prompt.
 
 from __future__ import annotations
 
+from enum import Enum
 from itertools import pairwise
 
 from lockstep.workflows.codec.leaves import UNSAFE
 
-__all__ = ["come_back"]
+__all__ = ["Keys", "look_at"]
 
 REMEMBERED = 1024
 LONGEST = 32
 
-_known: dict[tuple[str, ...], bool] = {}
+
+class Keys(Enum):
+    COME_BACK = 1
+    """Plain text, in jsonb's order, and none of them the tag."""
+    IN_ANOTHER_ORDER = 2
+    UNSAFE = 3
+    """jsonb cannot hold one of them."""
+
+
+_known: dict[tuple[str, ...], Keys] = {}
 """The same few sets of keys come with every transition."""
 
 
-def come_back(keys: tuple[str, ...]) -> bool:
-    """Are these keys, all of them plain text, in jsonb's order, and none of them the tag?"""
+def look_at(keys: tuple[str, ...]) -> Keys:
     known = _known.get(keys)
     if known is None:
-        known = _look(keys)
+        known = _look_at(keys)
         if len(keys) <= LONGEST:
             if len(_known) >= REMEMBERED:
                 _known.clear()
@@ -31,8 +40,9 @@ def come_back(keys: tuple[str, ...]) -> bool:
     return known
 
 
-def _look(keys: tuple[str, ...]) -> bool:
-    if "$t" in keys or any(UNSAFE.search(key) for key in keys):
-        return False
+def _look_at(keys: tuple[str, ...]) -> Keys:
+    if any(UNSAFE.search(key) for key in keys):
+        return Keys.UNSAFE
     encoded = [key.encode() for key in keys]
-    return all((len(a), a) < (len(b), b) for a, b in pairwise(encoded))
+    ordered = all((len(a), a) < (len(b), b) for a, b in pairwise(encoded))
+    return Keys.COME_BACK if ordered and "$t" not in keys else Keys.IN_ANOTHER_ORDER

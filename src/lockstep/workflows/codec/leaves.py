@@ -18,7 +18,16 @@ from pydantic import AnyHttpUrl, AnyUrl, AnyWebsocketUrl, FileUrl, FtpUrl, HttpU
 
 from lockstep.workflows.codec.refusals import Refusal
 
-__all__ = ["DECODERS", "ENCODERS", "LARGE_INT", "SMALLEST_INT", "UNSAFE", "numpy_encoder", "of_str", "of_text"]
+__all__ = [
+    "DECODERS",
+    "ENCODERS",
+    "LARGE_INT",
+    "SMALLEST_INT",
+    "UNSAFE",
+    "numpy_encoder",
+    "of_str",
+    "of_text",
+]
 
 UNSAFE = re.compile("[\0\ud800-\udfff]")
 """What jsonb cannot hold: NUL, and halves of surrogate pairs."""
