@@ -81,6 +81,10 @@ class Refund(BaseModel):
         return f"#{self.order_id}"
 
 
+class Alias:
+    Reason = Refund.Reason
+
+
 class Open(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str
