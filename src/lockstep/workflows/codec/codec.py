@@ -165,7 +165,8 @@ class Codec:
             return _leaf(_of_exception)
         if leaf := numpy_encoder(cls):
             return _leaf(leaf)
-        shape = shape_of(cls, CORE_NAMES.get(cls) or f"{cls.__module__}:{cls.__qualname__}")
+        name = CORE_NAMES.get(cls) or f"{cls.__module__}:{cls.__qualname__}"
+        shape = shape_of(cls, name)  # type: ignore[arg-type]  # mypy looks for the hash of an instance
         if shape is not None:
             self._check(value, cls)
             return shape.encode
