@@ -5,11 +5,14 @@ A run itself holds no content: what went in, came out and was in between stands 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+
+if TYPE_CHECKING:
+    from lockstep.workflows.codec import Codec
 
 __all__ = [
     "Checkpoint",
@@ -159,11 +162,20 @@ class Run(models.Model):
         """``{"kind": …, "text": …, "node": …}`` of what ended it; None where nothing did."""
         return self._content("error")
 
-    def _content(self, kind: str) -> Any:
-        from lockstep.workflows.state import codec
+    @property
+    def codec(self) -> Codec:
+        """What its state is written and read with; without its graph only what every state may hold can be read."""
+        from lockstep.workflows import registry, state
+        from lockstep.workflows.exceptions import UnknownWorkflow
 
+        try:
+            return registry.find(self.workflow, self.version).graph().codec
+        except UnknownWorkflow:
+            return state.codec()
+
+    def _content(self, kind: str) -> Any:
         found = RunContent.objects.filter(run=self, kind=kind, expires_at=self.expires_at).first()
-        return None if found is None else codec().decode(found.data)
+        return None if found is None else self.codec.decode(found.data)
 
 
 LIVE = (Run.Status.QUEUED, Run.Status.RUNNING, Run.Status.WAITING, Run.Status.BLOCKED)

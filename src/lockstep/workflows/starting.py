@@ -15,7 +15,7 @@ from lockstep.workflows import doorbell, registry
 from lockstep.workflows.conf import settings
 from lockstep.workflows.exceptions import IdempotencyConflict, RunBusy, StateTooLarge
 from lockstep.workflows.models import Run
-from lockstep.workflows.state import codec, digest
+from lockstep.workflows.state import digest
 
 __all__ = ["IfBusy", "cancel", "start"]
 
@@ -58,7 +58,7 @@ def start(
     if if_busy not in ("enqueue", "reject", "interrupt", "rollback"):
         raise ValueError(f"if_busy is 'enqueue', 'reject', 'interrupt' or 'rollback', not {if_busy!r}.")
     run = new_id()
-    text = codec().allowing(found.graph().types).dumps(input, name="input")
+    text = found.graph().codec.dumps(input, name="input")
     if len(text) > settings().max_state_bytes:
         raise StateTooLarge(size=len(text))
     around = context.current()
