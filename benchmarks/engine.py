@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> Report:
                 figures = arms.setdefault(name, {})
                 figures[shape] = {
                     "transitions_per_s": statistics.median(found),
-                    **written(link, turns[name], runs),
+                    **written(link, sessions, turns[name], runs),
                 }
         check_traces(link)
     for figures in arms.values():
