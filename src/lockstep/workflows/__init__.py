@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lockstep.workflows.controls import cancel, retry
     from lockstep.workflows.questions import Review, request_review, sleep_until, wait_for_event
     from lockstep.workflows.registry import workflow
     from lockstep.workflows.saver import DjangoSaver
-    from lockstep.workflows.starting import cancel, start
+    from lockstep.workflows.starting import start
 
 __all__ = [
     "DjangoSaver",
     "Review",
     "cancel",
     "request_review",
+    "retry",
     "sleep_until",
     "start",
     "wait_for_event",
@@ -24,8 +26,9 @@ __all__ = [
 _PLACES = {
     "DjangoSaver": "saver",
     "Review": "questions",
-    "cancel": "starting",
+    "cancel": "controls",
     "request_review": "questions",
+    "retry": "controls",
     "sleep_until": "questions",
     "start": "starting",
     "wait_for_event": "questions",

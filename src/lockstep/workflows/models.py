@@ -127,9 +127,8 @@ class Run(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["-at"], name="lockstep_workflows_run_at"),
             models.Index(fields=["thread", "at"], name="lockstep_workflows_run_thread"),
-            models.Index(
-                fields=["lease_until"], condition=Q(status="running"), name="lockstep_workflows_run_leased"
-            ),
+            # not by lease_until: each transition would have to write every index anew
+            models.Index(fields=["id"], condition=Q(status="running"), name="lockstep_workflows_run_owned"),
             models.Index(fields=["at"], condition=Q(status="queued"), name="lockstep_workflows_run_queued"),
             models.Index(
                 fields=["wake_at"],

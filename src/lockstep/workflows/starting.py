@@ -17,7 +17,7 @@ from lockstep.workflows.exceptions import IdempotencyConflict, RunBusy, StateToo
 from lockstep.workflows.models import Run
 from lockstep.workflows.state import digest
 
-__all__ = ["IfBusy", "cancel", "start"]
+__all__ = ["IfBusy", "start"]
 
 IfBusy = Literal["enqueue", "reject", "interrupt", "rollback"]
 LIMITS = {"thread": 200, "idempotency_key": 200}
@@ -91,20 +91,6 @@ def start(
     if not answer.get("known"):
         transaction.on_commit(lambda: doorbell.ring(run, found.queue), using=alias, robust=True)
     return Run.objects.using(alias).get(pk=answer["run"])
-
-
-def cancel(run: Run | str, *, reason: str = "cancelled") -> str:
-    """End a run: at once where nobody is at it, else at its next transition. The status that it has now."""
-    alias = settings().database
-    with connections[alias].cursor() as cursor:
-        cursor.execute(
-            "SELECT lockstep_workflows_cancel_v1(%s, %s)",
-            [run.pk if isinstance(run, Run) else run, reason[:100]],
-        )
-        status: str | None = cursor.fetchone()[0]
-    if status is None:
-        raise Run.DoesNotExist(f"There is no run {run}.")
-    return status
 
 
 def _limited(name: str, given: str | None) -> str | None:
