@@ -76,8 +76,8 @@ WHERE c.feature = %s AND c.state IN ('reserved', 'settled', 'lapsed')"""
 _ASKED = """('{"operation": "chat", "provider": "bench", "model": "m", "priced_as": "m", "endpoint": "http://127.0.0.1/v1",
     "bound_input": 900, "bound_output": 100, "feature": "bench.hot", "currency": "GBP", "lapse_after_s": 900,
     "attempt": 1, "invocation": "' || call || '", "id": "' || call || '"}')::jsonb"""
-_TOLD = """('{"outcome": "ok", "charge": "usage", "output_tokens": 10, "provider": "bench", "model": "m", "priced_as": "m",
-    "latency_ms": 100, "input_tokens": ' || (spent - 10) || ', "id": "' || call || '"}')::jsonb"""
+_TOLD = """('{"outcome": "ok", "charge": "usage", "output_tokens": 10, "provider": "bench", "model": "m",
+    "priced_as": "m", "latency_ms": 100, "input_tokens": ' || (spent - 10) || ', "id": "' || call || '"}')::jsonb"""
 _ROW = """
         INSERT INTO lockstep_llm_call (id, at, operation, feature, cohort, tenant, user_key, prompt, prompt_version,
             arm, provider, endpoint, request_model, response_model, invocation, attempt, run, node, trace_id, state,

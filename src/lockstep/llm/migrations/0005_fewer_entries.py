@@ -18,6 +18,8 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             "call",
-            models.Index(fields=["invocation"], condition=Q(attempt__gt=1), name="lockstep_llm_call_invocation"),
+            models.Index(
+                fields=["invocation"], condition=Q(attempt__gt=1), name="lockstep_llm_call_invocation"
+            ),
         ),
     ]

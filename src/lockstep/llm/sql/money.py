@@ -1,8 +1,9 @@
 """What the database knows about money: rows that cannot be rewritten, and four functions that charge a call.
 
-The functions are called from ``lockstep_llm_begin_v1`` and ``lockstep_llm_end_v2`` and may be called by anyone:
-a figure of the ledger is ``lockstep_llm_cost_v1`` of the row's own columns, today as in ten years. They are plpgsql
-because that keeps its plans; a body that computes otherwise takes a new name.
+A figure of the ledger is ``lockstep_llm_cost_v1`` of the row's own columns, today as in ten years, and anyone may call
+the functions. ``lockstep_llm_begin_v1`` and ``lockstep_llm_end_v2`` say the same words, ``chosen``, ``cost`` and
+``most``, in one statement where price and ledger have one currency. The functions are plpgsql because that keeps its
+plans; a body that computes otherwise takes a new name.
 """
 
 from __future__ import annotations
