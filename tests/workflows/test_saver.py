@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from django.db import connection
 from langgraph.channels import DeltaChannel
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.graph import START, StateGraph
 
 from lockstep.workflows import DjangoSaver
@@ -186,3 +187,16 @@ def test_content_that_has_expired_is_not_read() -> None:
         cursor.execute("SELECT pg_sleep(0.1)")
     assert app.get_state(thread()).values == {}
     assert not Checkpoint.objects.exists()
+
+
+def test_writes_that_overtake_their_checkpoint_stay_one_row() -> None:
+    """With LangGraph's default durability a task may be done before the state that it was given is stored."""
+    saver = DjangoSaver()
+    config = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c1"}}
+    saver.put_writes(config, [("__interrupt__", "first")], "task")
+    saver.put(thread(), {**empty_checkpoint(), "id": "c1"}, {}, {})
+    saver.put_writes(config, [("__interrupt__", "second"), ("__resume__", ["answer"])], "task")
+    assert CheckpointWrite.objects.count() == 1
+    found = saver.get_tuple(config)
+    assert found is not None
+    assert found.pending_writes == [("task", "__resume__", ["answer"]), ("task", "__interrupt__", "second")]

@@ -57,7 +57,8 @@ def pass_time(run: Run, span: timedelta) -> Run:
     """Let everything that the run waits for come nearer by ``span``: timers, and the ends of questions."""
     with connections[settings().database].cursor() as cursor:
         cursor.execute(
-            "UPDATE lockstep_workflows_wait SET due_at = due_at - make_interval(secs => %s) WHERE run_id = %s AND status = 'open'",
+            "UPDATE lockstep_workflows_wait SET due_at = due_at - make_interval(secs => %s)"
+            " WHERE run_id = %s AND status = 'open'",
             [span.total_seconds(), run.pk],
         )
         cursor.execute(

@@ -53,7 +53,10 @@ BEGIN
             writes, epoch, subject, at, expires_at)
         SELECT lockstep_workflows_id_v1(t.thread, x.ns, x.checkpoint, x.task), t.run, t.thread, x.ns, x.checkpoint,
             x.task, x.path, x.regular || x.special, t.epoch, about, moment,
-            CASE WHEN t.run IS NULL THEN coalesce((SELECT c.expires_at FROM lockstep_workflows_checkpoint AS c
+            CASE WHEN t.run IS NULL THEN coalesce(
+                (SELECT known.expires_at FROM lockstep_workflows_checkpointwrite AS known
+                WHERE known.id = lockstep_workflows_id_v1(t.thread, x.ns, x.checkpoint, x.task)),
+                (SELECT c.expires_at FROM lockstep_workflows_checkpoint AS c
                 WHERE c.id = lockstep_workflows_id_v1(t.thread, x.ns, x.checkpoint)), expires) ELSE expires END
         FROM jsonb_to_recordset(written) AS x (ns text, checkpoint text, task text, path text, regular jsonb,
             special jsonb)
