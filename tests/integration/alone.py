@@ -26,13 +26,16 @@ def main() -> None:
         "lockstep.prompts": ask_prompted,
         "lockstep.budgets": ask_too_much,
         "lockstep.privacy": forget,
+        "lockstep.workflows": run,
     }
     for app, use in uses.items():
         if apps.is_installed(app):
             use()
-    if not apps.is_installed("lockstep.llm"):
-        unwanted = {"celery", "langchain_core", "langgraph", "openai", "redis"} & set(sys.modules)
-        assert not unwanted, unwanted
+    heavy = {"langgraph": "workflows", "celery": "workflows", "langchain_core": "llm", "openai": "llm"}
+    if apps.is_installed("lockstep.workflows"):
+        heavy.pop("langchain_core")  # what LangGraph stands on
+    unwanted = [name for name, app in heavy.items() if not apps.is_installed(f"lockstep.{app}")]
+    assert not set(unwanted) & set(sys.modules), unwanted
 
 
 def open_admin() -> None:
@@ -100,6 +103,23 @@ def forget() -> None:
     assert not any(any(table.values()) for table in found.values())
     export("7", lambda text: None, actor="ann")
     assert Receipt.objects.count() == 2
+
+
+def run() -> None:
+    from langgraph.graph import END, START, StateGraph
+
+    from lockstep.testing.workflows import run_inline
+    from lockstep.workflows import workflow
+
+    @workflow("alone", version="1")
+    def graph() -> StateGraph[Any]:
+        made = StateGraph(dict)
+        made.add_node("only", lambda state: {"asked": state["ask"]})
+        made.add_edge(START, "only")
+        made.add_edge("only", END)
+        return made
+
+    assert run_inline("alone", {"ask": 1}).status == "succeeded"
 
 
 def declared(name: str, **how: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Each app stands on what is below it and on nothing else: every selection that the layers allow is a project."""
+"""Each app stands on what is below it and on nothing else."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ BELOW = {
     "prompts": ("llm",),
     "budgets": ("llm",),
     "privacy": ("core",),
+    "workflows": ("core",),
 }
 """App -> what it imports. A new app has a line here."""
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions", "staticfiles")
@@ -64,13 +65,15 @@ SECTIONS = {
 
 
 def selections() -> list[tuple[str, ...]]:
-    """Every set of apps that has, with each of them, what it stands on."""
-    names = list(BELOW)
-    sets = [
-        tuple(name for bit, name in enumerate(names) if number >> bit & 1)
-        for number in range(1, 2 ** len(names))
-    ]
-    return [chosen for chosen in sets if all(set(BELOW[name]) <= set(chosen) for name in chosen)]
+    """Each app with no more than it stands on, all but each app and what stands on it, and all."""
+    alone = [{name, *_below(name)} for name in BELOW]
+    without = [{other for other in BELOW if name not in {other, *_below(other)}} for name in BELOW]
+    chosen = {frozenset(names) for names in [*alone, *without, set(BELOW)] if names}
+    return sorted(tuple(name for name in BELOW if name in names) for names in chosen)
+
+
+def _below(name: str) -> set[str]:
+    return {*BELOW[name], *(deeper for below in BELOW[name] for deeper in _below(below))}
 
 
 def start(chosen: tuple[str, ...], contrib: tuple[str, ...], folder: Path) -> None:

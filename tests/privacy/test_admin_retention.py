@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from lockstep.core.retention.holds import hold, release
-from lockstep.core.retention.models import LegalHold, Purge
+from lockstep.core.retention.models import ExpiringTable, LegalHold, Purge
 from lockstep.core.retention.sweeping import sweep
 from lockstep.privacy.models import Payload
 from tests.privacy.rows import TABLE, kept, put
@@ -93,16 +93,16 @@ def test_an_auditor_takes_it_along_as_json_and_csv_and_can_prove_it(boss: Client
     list(sweep(TABLE, "default"))
     answer = boss.get(reverse(EVIDENCE), {"format": "json"})
     assert "attachment" in answer["Content-Disposition"]
-    (table,) = json.loads(answer.content)["tables"]
+    (table,) = [one for one in json.loads(answer.content)["tables"] if one["table"] == TABLE]
     assert (table["expired_and_readable"], table["rows"], table["rows_dropped"]) == (0, 1, 5)
     assert [(one["rows"], one["held"]) for one in table["purges"]] == [(5, 0)]
     with connection.cursor() as cursor:
         cursor.execute(table["proof"], None)
         assert cursor.fetchone() == (0,)
     lines = list(csv.DictReader(boss.get(reverse(EVIDENCE), {"format": "csv"}).content.decode().splitlines()))
-    assert [(line["table"], line["expired_and_readable"], line["days_dropped"]) for line in lines] == [
+    assert [(line["table"], line["expired_and_readable"], line["days_dropped"]) for line in lines].count(
         (TABLE, "0", "1")
-    ]
+    ) == 1
     assert shown(boss.get(reverse(PURGES))).count("pages_app") or Purge.objects.get().by
 
 
@@ -119,7 +119,7 @@ def test_evidence_asks_as_often_for_many_rows_as_for_few(boss: Client) -> None:
     put(-2, count=50)
     list(sweep(TABLE, "default"))
     assert asked() == few
-    assert few <= 18
+    assert few <= 8 + 11 * ExpiringTable.objects.count()
 
 
 # --- holds ----------------------------------------------------------------------------------------

@@ -178,7 +178,8 @@ def test_no_error_has_it(errors: Errors) -> None:
 def test_no_result_of_celery_has_it(errors: Errors) -> None:
     celery = pytest.importorskip("celery")
     app = celery.Celery(
-        "test", broker="memory://", backend="cache+memory://", task_always_eager=True, task_store_eager_result=True
+        "test", broker="memory://", backend="cache+memory://", task_always_eager=True, task_store_eager_result=True,
+        set_as_current=False,
     )  # fmt: skip
     stored = []
 

@@ -17,15 +17,14 @@ pytestmark = pytest.mark.usefixtures("transactional_db")
 
 def test_a_flush_as_after_a_transaction_test_case_leaves_tables_expiring() -> None:
     kept()
-    before = ExpiringTable.objects.values_list(
-        "table_name", "key_column", "subject_column", "keep", "most"
-    ).get()
+    table = ExpiringTable.objects.filter(pk=TABLE)
+    columns = "table_name", "key_column", "subject_column", "keep", "most"
+    before = table.values_list(*columns).get()
     call_command("flush", verbosity=0, interactive=False, allow_cascade=False)
     assert Payload.objects.count() == 0
     kept(subject="ann")
     assert Payload.objects.count() == 1
-    found = ExpiringTable.objects.filter(pk=TABLE)
-    assert found.values_list("table_name", "key_column", "subject_column", "keep", "most").get() == before
+    assert table.values_list(*columns).get() == before
     with pytest.raises(Error, match="lockstep_lifetime"), transaction.atomic():
         kept(timedelta(days=91))
 

@@ -36,10 +36,13 @@ def _expired(known: list[Table]) -> Iterator[str]:
     )
     for using in dict.fromkeys(table.using for table in known if is_installed(table.using)):
         mine = {table.model._meta.db_table: table.name for table in known if table.using == using}
+        by_purge: dict[str, list[str]] = {}
         for row in ExpiringTable.objects.using(using).filter(table_name__in=mine).order_by("table_name"):
+            by_purge.setdefault(_purged(row.swept_at), []).append(mine[row.table_name])
+        for purged, names in by_purge.items():
             yield (
-                f"What had expired of {mine[row.table_name]}: nobody can read it any more, and the first purge after"
-                f" {_time(midnight)} drops the last of it. {_purged(row.swept_at)}"
+                f"What had expired of {', '.join(names)}: nobody can read it any more, and the first purge after"
+                f" {_time(midnight)} drops the last of it. {purged}"
             )
 
 
@@ -52,7 +55,7 @@ def _files(known: list[Table]) -> Iterator[str]:
 
 
 def _purged(at: datetime | None) -> str:
-    return f"It was last purged {_time(at)}." if at else "It was never purged so far."
+    return f"Last purged {_time(at)}." if at else "Never purged so far."
 
 
 def _time(at: datetime) -> str:
