@@ -70,6 +70,8 @@ def bell(redis: str, settings: Any) -> Callable[[], Any]:
 
     from tests.flows.celery import app
 
+    app.set_current()
+
     client = Redis(unix_socket_path=redis.removeprefix("redis+socket://"))
     client.flushall()
     app.conf.broker_url = redis

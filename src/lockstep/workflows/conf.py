@@ -32,7 +32,7 @@ class WorkflowsSettings:
     """Dotted names of classes that may stand in a state, besides those that graphs declare."""
     queue: str = ""
     """Celery queue of the doorbells; a workflow may name its own. Empty: Celery's default."""
-    sweep_s: float = 1.0
+    sweep_s: float = 0.4
     """How often each worker looks for runs that nobody is at."""
 
     def __post_init__(self) -> None:

@@ -43,11 +43,15 @@ def ring(run: str, queue_name: str = "") -> None:
 
 
 def _task() -> Any:
+    """The task of the app that is current in this thread: in the one that rings, another may be."""
     try:
+        from celery import current_app
+
         from lockstep.workflows.tasks import advance
-    except ImportError:  # no Celery
+    except ImportError:
         return None
-    return advance if advance.app.conf.broker_url or advance.app.conf.task_always_eager else None
+    conf = current_app.conf
+    return current_app.tasks[advance.name] if conf.broker_url or conf.task_always_eager else None
 
 
 def _started() -> _Waiting:

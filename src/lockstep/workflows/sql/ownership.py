@@ -170,6 +170,13 @@ DECLARE
     late lockstep_workflows_run%ROWTYPE;
     found jsonb;
 BEGIN
+    -- a session may have been ended while its process lives, which opens another one at once
+    IF EXISTS (SELECT FROM lockstep_workflows_run AS r WHERE r.status = 'running' AND r.lease_until >= moment
+        AND lockstep_workflows_gone_v1(r.owner_pid, r.owner_since)
+        AND (r.rung_at IS NULL OR r.rung_at < moment - interval '2 seconds')) THEN
+        PERFORM pg_sleep(0.2), pg_stat_clear_snapshot();
+    END IF;
+
     WITH due AS (
         SELECT r.id FROM lockstep_workflows_run AS r
         WHERE r.status = 'waiting' AND r.wake_at <= moment ORDER BY r.wake_at LIMIT most FOR UPDATE SKIP LOCKED

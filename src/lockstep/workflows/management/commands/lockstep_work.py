@@ -33,7 +33,7 @@ class Command(BaseCommand):
         before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             self._work()
-            while follow and not stop.wait(settings().sweep_s / 5):
+            while follow and not stop.wait(settings().sweep_s / 2):
                 self._work()
         finally:
             for number, handler in before.items():
