@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lockstep.workflows.answers import answer, answer_input
+    from lockstep.workflows.inbox.receiving import receive
+    from lockstep.workflows.links import review_url
     from lockstep.workflows.questions import Review, request_review, sleep_until, wait_for_event
     from lockstep.workflows.registry import workflow
     from lockstep.workflows.saver import DjangoSaver
@@ -13,8 +16,12 @@ if TYPE_CHECKING:
 __all__ = [
     "DjangoSaver",
     "Review",
+    "answer",
+    "answer_input",
     "cancel",
+    "receive",
     "request_review",
+    "review_url",
     "sleep_until",
     "start",
     "wait_for_event",
@@ -24,8 +31,12 @@ __all__ = [
 _PLACES = {
     "DjangoSaver": "saver",
     "Review": "questions",
+    "answer": "answers",
+    "answer_input": "answers",
     "cancel": "starting",
+    "receive": "inbox.receiving",
     "request_review": "questions",
+    "review_url": "links",
     "sleep_until": "questions",
     "start": "starting",
     "wait_for_event": "questions",

@@ -10,6 +10,9 @@ class WorkflowsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from lockstep.core.ports import topics
         from lockstep.workflows import keeping
 
         keeping.register()
+        topics.register("workflows.review", "a run waits for a review")
+        topics.register("workflows.input", "a run waits for an answer that its graph asks for")

@@ -10,7 +10,7 @@ import threading
 from lockstep.workflows import doorbell, registry
 from lockstep.workflows.conf import settings
 from lockstep.workflows.connection import apart
-from lockstep.workflows.exceptions import UnknownWorkflow
+from lockstep.workflows.inbox import receiving
 
 __all__ = ["Sweeper", "due", "sweep"]
 
@@ -28,9 +28,10 @@ def due(most: int = MOST) -> list[tuple[str, str]]:
 
 def sweep() -> int:
     """Tell workers of the runs that are due; how many there were."""
+    receiving.match_late()
     runs = due()
     for run, workflow in runs:
-        doorbell.ring(run, _queue(workflow))
+        doorbell.ring(run, registry.queue(workflow))
     return len(runs)
 
 
@@ -54,10 +55,3 @@ class Sweeper:
                 sweep()
             except Exception as error:  # the database is away, perhaps; the next time it may be back
                 logger.warning("A sweep failed (%s).", type(error).__name__)
-
-
-def _queue(workflow: str) -> str:
-    try:
-        return registry.newest(workflow).queue
-    except UnknownWorkflow:
-        return ""
