@@ -11,8 +11,9 @@ class WorkflowsConfig(AppConfig):
 
     def ready(self) -> None:
         from lockstep.core.ports import topics
-        from lockstep.workflows import keeping
+        from lockstep.workflows import keeping, workers
 
         keeping.register()
+        workers.connect()
         topics.register("workflows.review", "a run waits for a review")
         topics.register("workflows.input", "a run waits for an answer that its graph asks for")

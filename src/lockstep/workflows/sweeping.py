@@ -22,13 +22,13 @@ MOST = 100
 
 def due(most: int = MOST) -> list[tuple[str, str]]:
     """Runs that want a worker now, with their workflow. Each is named to one sweeper, and again only after a while."""
+    receiving.match_late()
     (found,) = apart.query("SELECT lockstep_workflows_sweep_v1(%s)::text", (most,))
     return [(run, workflow) for run, workflow in json.loads(found)]
 
 
 def sweep() -> int:
     """Tell workers of the runs that are due; how many there were."""
-    receiving.match_late()
     runs = due()
     for run, workflow in runs:
         doorbell.ring(run, registry.queue(workflow))
