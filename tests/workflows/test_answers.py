@@ -389,8 +389,15 @@ def test_an_answer_that_came_before_its_worker_died_is_taken_by_the_next(ann: Us
 
 def late(run: Run, kind: str) -> None:
     """The last moment of one of its waits has come, as the run sees it."""
-    sql("UPDATE lockstep_workflows_wait SET due_at = clock_timestamp() WHERE run_id = %s AND kind = %s", run.pk, kind)
-    sql("UPDATE lockstep_workflows_run SET wake_at = clock_timestamp() WHERE id = %s AND status = 'waiting'", run.pk)
+    sql(
+        "UPDATE lockstep_workflows_wait SET due_at = clock_timestamp() WHERE run_id = %s AND kind = %s",
+        run.pk,
+        kind,
+    )
+    sql(
+        "UPDATE lockstep_workflows_run SET wake_at = clock_timestamp() WHERE id = %s AND status = 'waiting'",
+        run.pk,
+    )
 
 
 def test_waits_side_by_side_end_each_at_its_own_moment(ann: User) -> None:

@@ -30,8 +30,10 @@ class Change:
 
 
 def changes(old: Any, new: Any) -> list[Change]:
-    """The smallest parts that differ, in the order of their paths. ``1`` and ``1.0`` are the same number, and neither is
-    ``true``."""
+    """The smallest parts that differ, in the order of their paths.
+
+    ``1`` and ``1.0`` are the same number, and neither is ``true``.
+    """
     return list(_changes(old, new, ""))
 
 

@@ -14,7 +14,7 @@ from lockstep.workflows.conf import settings
 if TYPE_CHECKING:
     from lockstep.workflows.models import Wait
 
-__all__ = ["queue", "review_url", "wait_of"]
+__all__ = ["queue", "review_url", "site", "wait_of"]
 
 SALT = "lockstep.workflows.review"
 
@@ -29,7 +29,7 @@ def review_url(wait: Wait) -> str:
         NoReverseMatch: ``lockstep.workflows.urls`` is not in the project's URLs.
     """
     token = signing.dumps(str(wait.pk), salt=SALT)
-    return _site(reverse("lockstep_workflows:review", args=[token]))
+    return site(reverse("lockstep_workflows:review", args=[token]))
 
 
 def wait_of(token: str) -> UUID:
@@ -45,10 +45,11 @@ def wait_of(token: str) -> UUID:
 def queue() -> str:
     """Address of the review queue; empty where nobody says where the project is, or it has no admin."""
     try:
-        return _site(reverse("admin:lockstep_workflows_wait_changelist")) if settings().site_url else ""
+        return site(reverse("admin:lockstep_workflows_wait_changelist")) if settings().site_url else ""
     except NoReverseMatch:
         return ""
 
 
-def _site(path: str) -> str:
+def site(path: str) -> str:
+    """The address of a path, where the settings say what stands before it."""
     return f"{settings().site_url.rstrip('/')}{path}"
