@@ -442,7 +442,7 @@ def test_a_person_decides_in_a_browser_and_no_page_is_wider_than_the_window(
     assert "You changed something" in page.locator(".errornote").inner_text()
     page.get_by_label("Comment").fill("Less will do.")
     page.get_by_role("button", name="Approve with changes").click()
-    assert "is decided" in page.locator(".messagelist").inner_text()
+    assert "is approved with changes" in page.locator(".messagelist").inner_text()
     decided = one(waits["refund"].run)
     assert (decided.answer["args"], decided.comment) == (PROPOSAL | {"amount": 90}, "Less will do.")
 

@@ -23,7 +23,7 @@ from lockstep.workflows.conf import settings
 from lockstep.workflows.exceptions import NotAnswerable
 from lockstep.workflows.models import Wait
 from lockstep.workflows.reviews.deciding import decided
-from lockstep.workflows.reviews.page import context, find, state, title
+from lockstep.workflows.reviews.page import DECIDED, context, find, state, title
 
 if TYPE_CHECKING:
     WaitModelAdmin = admin.ModelAdmin[Wait]
@@ -85,7 +85,7 @@ class WorkflowFilter(admin.SimpleListFilter):
 
 @admin.register(Wait)
 class WaitAdmin(WaitModelAdmin):
-    list_display = ["what", "kind", "whom", "since", "until", "stands"]
+    list_display = ["what", "whom", "since", "until", "stands"]
     list_display_links = ["what"]
     list_filter = [StateFilter, ForFilter, "kind", WorkflowFilter]
     list_per_page = 50
@@ -176,7 +176,7 @@ class WaitAdmin(WaitModelAdmin):
             return self._page(request, wait, form=found)
         self.log_change(request, found, f"Answered: {found.decision or 'input'}")
         messages.success(
-            request, f"{title(found)} is decided ({found.decision or 'answered'}): the run goes on."
+            request, f"{title(found)} is {DECIDED.get(found.decision, 'answered')}: the run goes on."
         )
         return HttpResponseRedirect(reverse("admin:lockstep_workflows_wait_changelist"))
 

@@ -13,9 +13,10 @@ from lockstep.workflows.models import Wait
 from lockstep.workflows.reviews import shown
 from lockstep.workflows.reviews.forms import AnswerForm, ReviewForm, form_of
 
-__all__ = ["context", "find", "state", "title"]
+__all__ = ["DECIDED", "context", "find", "state", "title"]
 
 TONES = {"open": "lockstep-warn", "answered": "lockstep-good", "expired": "lockstep-bad"}
+DECIDED = {"approve": "approved", "edit": "approved with changes", "reject": "rejected"}
 WORDS = {"review": "Review", "input": "Question", "event": "Event", "timer": "Moment"}
 
 
@@ -30,7 +31,7 @@ def title(wait: Wait) -> str:
 
 
 def state(wait: Wait) -> SafeString:
-    text = wait.decision or wait.status
+    text = DECIDED.get(wait.decision, wait.status)
     tone = "lockstep-bad" if wait.decision == "reject" else TONES.get(wait.status, "")
     return format_html('<span class="lockstep-pill {}">{}</span>', tone, text)
 
