@@ -1,4 +1,4 @@
-"""Answers and events in processes outside any test runner: all at once, killed half-way, and none lost or taken twice."""
+"""Answers and events in real processes: all at once, killed half-way, and none lost or taken twice."""
 
 from __future__ import annotations
 
@@ -148,10 +148,7 @@ def test_a_worker_that_is_killed_with_the_answer_in_hand_is_followed(tmp_path: P
     all_ended([run], tmp_path)
     assert (run.status, run.result["answer"]) == ("succeeded", "approve")
     assert Wait.objects.count() == 1
-    assert [resolves for resolves in Notice.objects.order_by("pk").values_list("resolves", flat=True)] == [
-        False,
-        True,
-    ]
+    assert list(Notice.objects.order_by("pk").values_list("resolves", flat=True)) == [False, True]
 
 
 def test_events_and_waits_that_come_at_the_same_moment_always_meet(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lockstep.workflows.answers import answer, answer_input
+    from lockstep.workflows.controls import cancel, retry
     from lockstep.workflows.inbox.receiving import receive
     from lockstep.workflows.links import review_url
     from lockstep.workflows.questions import Review, request_review, sleep_until, wait_for_event
     from lockstep.workflows.registry import workflow
     from lockstep.workflows.saver import DjangoSaver
-    from lockstep.workflows.starting import cancel, start
+    from lockstep.workflows.starting import start
 
 __all__ = [
     "DjangoSaver",
@@ -21,6 +22,7 @@ __all__ = [
     "cancel",
     "receive",
     "request_review",
+    "retry",
     "review_url",
     "sleep_until",
     "start",
@@ -33,9 +35,10 @@ _PLACES = {
     "Review": "questions",
     "answer": "answers",
     "answer_input": "answers",
-    "cancel": "starting",
+    "cancel": "controls",
     "receive": "inbox.receiving",
     "request_review": "questions",
+    "retry": "controls",
     "review_url": "links",
     "sleep_until": "questions",
     "start": "starting",

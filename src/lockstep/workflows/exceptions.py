@@ -16,6 +16,7 @@ __all__ = [
     "InvalidAnswer",
     "MayNotAnswer",
     "NotAnswerable",
+    "NotRetryable",
     "RunBusy",
     "StateTooLarge",
     "TopologyMismatch",
@@ -40,6 +41,10 @@ class Fenced(WorkflowError, RuntimeError):
 
 class UnknownWorkflow(WorkflowError, LookupError):
     """No workflow has that name and version here. Declare it with @workflow in the module ``workflows`` of an app."""
+
+
+class NotRetryable(WorkflowError, ValueError):
+    """The run is not one that could be tried again."""
 
 
 class RunBusy(WorkflowError, RuntimeError):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 __all__ = ["CREATE", "DROP"]
 
-# A node that runs again asks the same again: it was asked already, and people were told.
+# A node that runs again asks the same again: it was asked already, and people were told. When a run that had ended is
+# tried again, its questions are new.
 _ASKS = """
 CREATE FUNCTION lockstep_workflows_asks_v1(run uuid, stops jsonb, about text, moment timestamptz, expires timestamptz)
 RETURNS void LANGUAGE plpgsql AS $body$
@@ -21,11 +22,14 @@ BEGIN
         ORDER BY s.name, s.key
     LOOP
         wait := lockstep_workflows_id_v1($1::text, x.interrupt);
-        INSERT INTO lockstep_workflows_wait (id, run_id, interrupt_id, task_id, ns, node, kind, status, name, key,
+        INSERT INTO lockstep_workflows_wait AS w (id, run_id, interrupt_id, task_id, ns, node, kind, status, name, key,
             digest, assignee, payload, schema, due_at, decision, answered_by, subject, at, expires_at)
         VALUES (wait, $1, x.interrupt, x.task, x.ns, x.node, x.kind, 'open', x.name, x.key, x.digest, x.assignee,
             x.payload, x.schema, x.due_at, '', '', about, moment, expires)
-        ON CONFLICT (id, expires_at) DO NOTHING;
+        ON CONFLICT (id, expires_at) DO UPDATE SET status = 'open', name = excluded.name, key = excluded.key,
+            digest = excluded.digest, assignee = excluded.assignee, payload = excluded.payload,
+            schema = excluded.schema, due_at = excluded.due_at, at = excluded.at
+        WHERE w.status = 'withdrawn';
         CONTINUE WHEN NOT FOUND;
         IF x.kind = 'event' THEN
             PERFORM lockstep_workflows_hear_v1(wait, expires);
