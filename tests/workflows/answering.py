@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from pathlib import Path
 
 __all__ = ["answer_and_die", "decide", "receive_all", "receive_and_die", "serve"]
 
@@ -17,12 +18,20 @@ def _set_up() -> None:
     django.setup()
 
 
-def _at(moment: float) -> None:
-    while time.time() < moment:
+def _go(folder: str) -> float:
+    """Say that this process is ready, and wait until all are told to begin; when that was."""
+    (Path(folder) / f"ready-{os.getpid()}").touch()
+    sign = Path(folder) / "go"
+    while not sign.exists():
         time.sleep(0.0005)
+    return sign.stat().st_mtime
 
 
-def decide(waits: list[str], decision: str, by: int, at: float) -> None:
+def _until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.time()))
+
+
+def decide(waits: list[str], decision: str, by: int, folder: str) -> None:
     """Answer each; says what became of it."""
     _set_up()
     from django.contrib.auth.models import User
@@ -31,8 +40,10 @@ def decide(waits: list[str], decision: str, by: int, at: float) -> None:
     from lockstep.workflows.exceptions import NotAnswerable
 
     user = User.objects.get(pk=by)
+    chance = random.Random(os.getpid())
+    at = _go(folder)
     for number, wait in enumerate(waits):
-        _at(at + number * 0.03)
+        _until(at + number * 0.03 + chance.random() * 0.004)
         try:
             answer(wait, decision, by=user)  # type: ignore[arg-type]
             print(json.dumps([wait, decision]), flush=True)
@@ -40,27 +51,27 @@ def decide(waits: list[str], decision: str, by: int, at: float) -> None:
             print(json.dumps([wait, error.reason, error.answered_by]), flush=True)
 
 
-def receive_all(name: str, keys: list[str], at: float, times: int = 1) -> None:
-    """Events about each key, in an order of their own; all of them ``times`` times."""
+def receive_all(name: str, keys: list[str], folder: str) -> None:
+    """Events about each key, in an order of their own."""
     _set_up()
     from lockstep.workflows import receive
 
-    _at(at)
-    chance = random.Random(str(keys))
-    sent = keys * times
+    _go(folder)
+    chance = random.Random(os.getpid())
+    sent = list(keys)
     chance.shuffle(sent)
     for key in sent:
         receive(name, key=key, body=key, dedupe=key)
         time.sleep(chance.random() * 0.004)
 
 
-def serve(runs: list[str], at: float) -> None:
+def serve(runs: list[str], folder: str) -> None:
     """Take each run as far as it goes, in an order of its own."""
     _set_up()
     from lockstep.workflows.engine import advance
 
-    _at(at)
-    chance = random.Random(str(runs))
+    _go(folder)
+    chance = random.Random(os.getpid())
     runs = list(runs)
     chance.shuffle(runs)
     for run in runs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import time
+import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,31 @@ from tests.search.workers import until
 from tests.workflows import answering, workers
 from tests.workflows.test_answers import reviewer
 
-pytestmark = pytest.mark.usefixtures("transactional_db")
-LEAD_S = 4.0
-"""Until all processes have started."""
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("transactional_db")]
+
+
+def all_at_once(folder: Path, *calls: tuple[Any, ...]) -> list[str]:
+    """Run each call in a process of its own, all from the same moment on. What they wrote."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    outputs = [place / f"{number}.txt" for number in range(len(calls))]
+    given = workers.environment(folder)
+    work = [
+        start_process(call, *arguments, str(place), environment=given, output=output)
+        for (call, *arguments), output in zip(calls, outputs, strict=True)
+    ]
+    until(lambda: len([*place.glob("ready-*")]) == len(work), 60)
+    (place / "go").touch()
+    for process in work:
+        process.join(120)
+    texts = [output.read_text() for output in outputs]
+    assert [process.exitcode for process in work] == [0] * len(work), texts
+    return texts
 
 
 def stopped(folder: Path, name: str, given: list[dict[str, Any]]) -> list[Run]:
     """Runs that real workers have taken to where they wait."""
     runs = [begin(name, one) for one in given]
-    halves = [[str(run.pk) for run in runs[at::2]] for at in range(2)]
-    work = [
-        start_process(answering.serve, half, 0.0, environment=workers.environment(folder)) for half in halves
-    ]
-    for process in work:
-        process.join(60)
+    all_at_once(folder, (answering.serve, [str(run.pk) for run in runs]))
     assert set(Run.objects.values_list("status", flat=True)) == {"waiting"}
     return runs
 
@@ -46,37 +57,28 @@ def ended(run: Run) -> bool:
     return run.status not in ("queued", "running", "waiting")
 
 
-def all_ended(runs: list[Run], folder: Path, within_s: float = 30) -> None:
-    """Whatever doorbells were lost: sweepers alone bring them to their end."""
-    work = [
-        start_process(workers.follow, within_s, environment=workers.environment(folder)) for _ in range(2)
-    ]
+def all_ended(runs: list[Run], folder: Path) -> None:
+    """Whatever doorbells were lost: a sweeping worker alone brings them to their end."""
+    work = start_process(workers.follow, 120, environment=workers.environment(folder))
     try:
-        until(lambda: not Run.objects.exclude(status__in=("succeeded", "failed")).exists(), within_s)
+        until(lambda: all(ended(run) for run in runs), 60)
     finally:
-        for process in work:
-            process.kill()
-            process.join()
-    assert {run.pk for run in runs if not ended(run)} == set()
+        work.kill()
+        work.join()
 
 
 def test_approve_and_reject_at_the_same_instant_exactly_one_wins(tmp_path: Path) -> None:
     runs = stopped(tmp_path, "review", [{"amount": 5} for _ in range(30)])
     waits = [str(wait) for wait in Wait.objects.values_list("pk", flat=True)]
     people = [reviewer(name) for name in ("ann", "bob", "eve", "zoe")]
-    at = time.time() + LEAD_S
-    racing = [
-        start_process(
-            answering.decide, waits, decision, person.pk, at,
-            environment=workers.environment(tmp_path), output=tmp_path / f"{person}.txt",
-        )
-        for person, decision in zip(people, ("approve", "reject", "approve", "reject"), strict=True)
-    ]  # fmt: skip
-    for process in racing:
-        process.join(60)
+    decisions = ("approve", "reject", "approve", "reject")
+    said = all_at_once(
+        tmp_path,
+        *[(answering.decide, waits, d, person.pk) for person, d in zip(people, decisions, strict=True)],
+    )
     told = defaultdict(list)
-    for person in people:
-        for line in (tmp_path / f"{person}.txt").read_text().splitlines():
+    for person, text in zip(people, said, strict=True):
+        for line in text.splitlines():
             wait, *what = json.loads(line)
             told[wait].append((str(person.pk), what))
     winners = Counter[str]()
@@ -97,23 +99,18 @@ def test_answers_while_workers_stop_and_go_are_all_taken_once(tmp_path: Path) ->
     """Three questions a run, answered by two people at once, while workers take runs on and leave them."""
     runs = stopped(tmp_path, "three", [{"amount": 1} for _ in range(8)])
     waits = [str(wait) for wait in Wait.objects.order_by("name").values_list("pk", flat=True)]
-    at = time.time() + LEAD_S
     people = [reviewer(name) for name in ("ann", "bob")]
-    work = [start_process(workers.follow, 60, environment=workers.environment(tmp_path)) for _ in range(2)]
-    racing = [
-        start_process(
-            answering.decide, part, "approve", person.pk, at, environment=workers.environment(tmp_path)
-        )
-        for person, part in zip(people, (waits, waits[::-1]), strict=True)
-    ]
+    work = start_process(workers.follow, 120, environment=workers.environment(tmp_path))
     try:
-        for process in racing:
-            process.join(60)
+        all_at_once(
+            tmp_path,
+            (answering.decide, waits, "approve", people[0].pk),
+            (answering.decide, waits[::-1], "approve", people[1].pk),
+        )
         until(lambda: not Run.objects.exclude(status="succeeded").exists(), 60)
     finally:
-        for process in work:
-            process.kill()
-            process.join()
+        work.kill()
+        work.join()
     decided = [line for line in (tmp_path / "done.txt").read_text().splitlines() if line.endswith("approve")]
     assert Counter(decided) == Counter({f"{name} approve": len(runs) for name in "abc"})
     for run in runs:
@@ -155,21 +152,11 @@ def test_events_and_waits_that_come_at_the_same_moment_always_meet(tmp_path: Pat
     """No sweep and no retry helps here: who waits and who comes see each other, or one of them is lost for good."""
     runs = [begin("event", {"amount": amount}) for amount in range(120)]
     ids, keys = [str(run.pk) for run in runs], [str(amount) for amount in range(120)]
-    at = time.time() + LEAD_S
-    racing = [
-        start_process(answering.serve, ids[part::2], at, environment=workers.environment(tmp_path))
-        for part in range(2)
-    ]
-    racing += [
-        start_process(
-            answering.receive_all, "payment.settled", keys[part::2], at,
-            environment=workers.environment(tmp_path), output=tmp_path / f"{part}.txt",
-        )
-        for part in range(2)
-    ]  # fmt: skip
-    for process in racing:
-        process.join(120)
-    assert [process.exitcode for process in racing] == [0] * 4, (tmp_path / "0.txt").read_text()
+    all_at_once(
+        tmp_path,
+        *[(answering.serve, ids[part::2]) for part in range(2)],
+        *[(answering.receive_all, "payment.settled", keys[part::2]) for part in range(2)],
+    )
     assert not InboundEvent.objects.filter(wait=None).exists()
     assert not Wait.objects.exclude(status="answered").exists()
     assert not Run.objects.filter(status="waiting").exists()
@@ -180,17 +167,7 @@ def test_events_and_waits_that_come_at_the_same_moment_always_meet(tmp_path: Pat
 def test_a_burst_of_events_each_sent_three_times_wakes_each_run_once(tmp_path: Path) -> None:
     runs = stopped(tmp_path, "event", [{"amount": amount} for amount in range(20)])
     keys = [str(amount) for amount in range(250)]
-    at = time.time() + LEAD_S
-    racing = [
-        start_process(
-            answering.receive_all, "payment.settled", keys, at, 1,
-            environment=workers.environment(tmp_path), output=tmp_path / f"{part}.txt",
-        )
-        for part in range(4)
-    ]  # fmt: skip
-    for process in racing:
-        process.join(120)
-    assert [process.exitcode for process in racing] == [0] * 4, (tmp_path / "0.txt").read_text()
+    all_at_once(tmp_path, *[(answering.receive_all, "payment.settled", keys)] * 3)
     assert InboundEvent.objects.count() == 250
     assert InboundEvent.objects.exclude(wait=None).count() == 20
     all_ended(runs, tmp_path)
