@@ -14,7 +14,7 @@ from django.db import connection
 from django.utils import timezone
 
 from lockstep.core.models import Notice
-from lockstep.workflows import answer, answer_input, cancel, receive, sweeping
+from lockstep.workflows import answer, answer_input, cancel, receive, retry, sweeping
 from lockstep.workflows import start as begin
 from lockstep.workflows.changes import Change, absent, changes
 from lockstep.workflows.engine import advance
@@ -192,6 +192,21 @@ def test_withdrawn_takes_no_answer(ann: User) -> None:
     with pytest.raises(NotAnswerable, match="run has ended") as refusal:
         answer(one(run), "approve", by=ann)
     assert refusal.value.reason == "withdrawn"
+
+
+def test_a_run_that_is_tried_again_asks_anew_and_people_are_told_again(ann: User) -> None:
+    run = stopped()
+    shown = one(run)
+    cancel(run)
+    retry(run)
+    assert went_on(run).status == "waiting"
+    assert [resolves for _, resolves in notices(run)] == [False, True, False]
+    sql("UPDATE lockstep_workflows_wait SET status = 'withdrawn', payload = NULL, digest = 'old'")
+    sql("UPDATE lockstep_workflows_run SET status = 'queued'")
+    assert went_on(run).status == "waiting"
+    assert (one(run).digest, one(run).proposal) == (shown.digest, PROPOSAL)
+    answer(shown, "approve", by=ann)
+    assert went_on(run).status == "succeeded"
 
 
 def test_what_is_not_there_takes_no_answer(ann: User) -> None:

@@ -28,7 +28,7 @@ BEGIN
             x.payload, x.schema, x.due_at, '', '', about, moment, expires)
         ON CONFLICT (id, expires_at) DO UPDATE SET status = 'open', name = excluded.name, key = excluded.key,
             digest = excluded.digest, assignee = excluded.assignee, payload = excluded.payload,
-            schema = excluded.schema, due_at = excluded.due_at, at = excluded.at
+            schema = excluded.schema, due_at = excluded.due_at
         WHERE w.status = 'withdrawn';
         CONTINUE WHEN NOT FOUND;
         IF x.kind = 'event' THEN
