@@ -372,3 +372,21 @@ def test_a_run_that_was_given_up_is_told_to_people_once_and_taken_back() -> None
     assert Wait.objects.get(run=run).status == "open"
     with pytest.raises(NotRetryable, match="waiting"):
         retry(run)
+
+
+def test_ten_thousand_runs_that_wait_cost_a_sweep_no_look_at_the_table() -> None:
+    sql(
+        "INSERT INTO lockstep_workflows_run (id, workflow, version, thread, status, reason, node, user_id, user_key,"
+        " feature, cohort, tenant, input_digest, epoch, owner, cancel_requested, crash_count, transitions, head,"
+        " rolls_back, at, expires_at, wake_at) SELECT gen_random_uuid(), 'review', '1', n::text, 'waiting', '', '', '',"
+        " '', '', '', '', '', 1, '', false, 0, 1, '', '[]', now() - interval '1 hour', now() + interval '20 days',"
+        " now() + n * interval '1 minute' FROM generate_series(1, 10000) AS n"
+    )
+    sql("ANALYZE lockstep_workflows_run")
+    seen = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'lockstep_workflows_run'"
+    with connection.cursor() as cursor:
+        cursor.execute(seen)
+        before = cursor.fetchone()
+        assert due() == []
+        cursor.execute(seen)
+        assert cursor.fetchone() == before
