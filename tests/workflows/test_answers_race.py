@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import tempfile
+import threading
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,39 @@ def test_a_receiver_that_is_killed_after_its_commit_has_lost_nothing(tmp_path: P
     assert InboundEvent.objects.get().wait is None
     all_ended([run], tmp_path)
     assert run.result["answer"] == "7"
+
+
+def test_an_answer_beside_a_worker_that_stops_waits_for_its_commit() -> None:
+    """The instant that no luck finds: the worker has looked for answers, and its stop is not committed yet."""
+    from lockstep.workflows import engine
+    from lockstep.workflows.connection import apart
+    from lockstep.workflows.ownership import here
+
+    run = begin("review", {"amount": 5})
+    held = here().acquire(str(run.pk))
+    assert engine._Advance(held).end().status == "waiting"
+    asked = json.dumps(
+        {"wait": str(Wait.objects.get().pk), "digest": Wait.objects.get().digest, "decision": "approve"}
+    )
+    said = json.dumps({"decision": "approve", "args": {"amount": 5}})
+    answers: list[Any] = []
+
+    def give(connection: Any) -> None:
+        statement = 'SELECT lockstep_workflows_answer_v1(%s::jsonb || \'{"person": "1"}\', %s::jsonb)'
+        answers.append(connection.execute(statement, (asked, said)).fetchone()[0])
+
+    with apart.connect() as worker, apart.connect() as person:
+        person.autocommit = True
+        worker.autocommit = False
+        worker.execute(engine.RELEASE, (held.id, held.fence.epoch, '{"status": "waiting"}'))
+        thread = threading.Thread(target=give, args=(person,))
+        thread.start()
+        thread.join(0.5)
+        worker.commit()
+        thread.join(10)
+    assert "refused" not in answers[0]
+    run.refresh_from_db()
+    assert run.status == "queued"
 
 
 def test_the_database_waits_for_nobody_in_a_circle() -> None:
