@@ -261,7 +261,9 @@ def test_a_page_that_was_open_for_long_decides_nothing(boss: Client, wait: Wait)
 def test_a_question_of_the_graph_is_answered_with_text_or_json(boss: Client) -> None:
     for typed, form, expected in (("2 < 3\r\n", "text", "2 < 3\n"), ('{"a": [1]}', "json", {"a": [1]})):
         wait = one(stopped("question", {}))
-        assert "Which colour?" in shown(boss.get(page(wait)))
+        text = shown(boss.get(page(wait)))
+        assert "<dt>question</dt><dd>Which colour?</dd>" in text
+        assert "$t" not in text
         sent = {"digest": wait.digest, "answer": typed, "form": form}
         assert "no JSON" in shown(boss.post(page(wait), sent | {"answer": "{", "form": "json"}))
         assert boss.post(page(wait), sent).status_code == 302

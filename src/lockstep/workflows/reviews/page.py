@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 
 from lockstep.core.links import soft
 from lockstep.workflows.answers import name_of, why_not
+from lockstep.workflows.exceptions import Unreadable
 from lockstep.workflows.models import Wait
 from lockstep.workflows.reviews import shown
 from lockstep.workflows.reviews.forms import AnswerForm, ReviewForm, form_of
@@ -38,7 +39,7 @@ def state(wait: Wait) -> SafeString:
 
 def context(wait: Wait, user: Any, form: ReviewForm | AnswerForm | None = None) -> dict[str, Any]:
     """For ``lockstep/workflows/question.html``."""
-    asked = wait.proposal if wait.kind == Wait.Kind.REVIEW else wait.payload
+    asked = wait.proposal if wait.kind == Wait.Kind.REVIEW else _question(wait)
     is_open = wait.status == Wait.Status.OPEN and wait.kind in (Wait.Kind.REVIEW, Wait.Kind.INPUT)
     refused = why_not(wait, user) if is_open else ""
     return {
@@ -56,3 +57,11 @@ def context(wait: Wait, user: Any, form: ReviewForm | AnswerForm | None = None) 
         "answer": shown.rows(wait.answer) if wait.answer is not None and wait.kind != "review" else [],
         "run_url": soft("lockstep_workflows", "run", "change", user, str(wait.run_id), verbs="view"),
     }
+
+
+def _question(wait: Wait) -> Any:
+    """What the graph asks, or as it is kept where this deploy does not know its types."""
+    try:
+        return None if wait.payload is None else wait.run.codec.decode(wait.payload)
+    except Unreadable:
+        return wait.payload

@@ -31,7 +31,9 @@ def text(value: Any) -> str:
     """A text as it is, whatever else as JSON."""
     if isinstance(value, Absent):
         return "—"
-    return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2))
+    return visible(
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2, default=repr)
+    )
 
 
 def changed(found: list[Change]) -> list[tuple[str, str, str]]:
