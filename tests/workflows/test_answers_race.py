@@ -219,6 +219,36 @@ def test_an_answer_beside_a_worker_that_stops_waits_for_its_commit() -> None:
     assert run.status == "queued"
 
 
+def test_an_event_beside_a_wait_that_is_not_committed_waits_for_it() -> None:
+    """The same instant of events: the worker has looked for one, and its wait cannot be seen yet."""
+    from lockstep.workflows.connection import apart
+    from lockstep.workflows.inbox.receiving import receive
+    from lockstep.workflows.ownership import here
+
+    run = begin("event", {"amount": 7})
+    held = here().acquire(str(run.pk))
+    stop = {
+        "interrupt": "i", "task": "t", "ns": "", "node": "wait", "kind": "event", "name": "payment.settled",
+        "key": "7", "digest": "", "assignee": "",
+    }  # fmt: skip
+
+    def come() -> None:
+        receive("payment.settled", key="7", body="paid")
+        connection.close()
+
+    asks = "SELECT lockstep_workflows_asks_v1(%s, %s::jsonb, '', clock_timestamp(), %s)"
+    with apart.connect() as worker:
+        worker.autocommit = False
+        worker.execute(asks, (held.id, json.dumps([stop]), run.expires_at))
+        thread = threading.Thread(target=come)
+        thread.start()
+        thread.join(1)
+        worker.commit()
+        thread.join(10)
+    assert InboundEvent.objects.get().wait == Wait.objects.get()
+    assert Wait.objects.get().answer == "paid"
+
+
 def test_the_database_waits_for_nobody_in_a_circle() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
