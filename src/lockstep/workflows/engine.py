@@ -15,14 +15,14 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 
 from lockstep.core import context
-from lockstep.workflows import registry
+from lockstep.workflows import registry, tracing
 from lockstep.workflows.conf import settings
 from lockstep.workflows.connection import apart
 from lockstep.workflows.exceptions import EngineError, Fenced, HistoryLost, TopologyMismatch, UnknownWorkflow
 from lockstep.workflows.graphs import Graph
 from lockstep.workflows.ownership import Held, here
 from lockstep.workflows.saver import DjangoSaver
-from lockstep.workflows.tracing import Tracer, traced
+from lockstep.workflows.tracing import traced
 
 __all__ = ["advance"]
 
@@ -104,7 +104,7 @@ class _Advance:
         except Exception as error:  # a module that cannot be imported, a graph that does not compile
             logger.exception("The graph of run %s cannot be built.", self.held.id)
             return End("blocked", "graph_broken", error=_told(error))
-        self.tracer = Tracer(here().name, found.codec)
+        self.tracer = tracing.Tracer(here().name, found.codec)
         self.saver = DjangoSaver(fence=self.held.fence, codec=found.codec, tracer=self.tracer)
         self.graph = found.with_saver(self.saver)
         self.config: Any = {

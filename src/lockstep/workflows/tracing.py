@@ -21,7 +21,7 @@ from lockstep.workflows import links
 from lockstep.workflows.codec import Codec
 from lockstep.workflows.questions import asked
 
-__all__ = ["Node", "Traced", "Tracer", "current", "traced"]
+__all__ = ["Attempt", "Node", "Traced", "Tracer", "current", "traced"]
 
 ERROR = "__error__"
 INTERRUPT = "__interrupt__"
@@ -47,7 +47,9 @@ def traced(tracer: Tracer) -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class _Attempt:
+class Attempt:
+    """One go at a node."""
+
     node: str
     step: int | None
     number: int
@@ -73,16 +75,24 @@ class Tracer:
         self.codec = codec
         self.failed = ""
         """The node that failed last."""
-        self._attempts: dict[str, list[_Attempt]] = {}
+        self._attempts: dict[str, list[Attempt]] = {}
         self._lock = threading.Lock()
 
-    def begun(self, task: str, node: str, step: int | None, number: int) -> _Attempt:
-        attempt = _Attempt(node, step, number, time.monotonic())
+    def begun(self, task: str, node: str, step: int | None, number: int) -> Attempt:
+        attempt = Attempt(node, step, number, time.monotonic())
         with self._lock:
             known = self._attempts.setdefault(task, [])
             known.append(attempt)
             del known[:-MOST_PER_TASK]
         return attempt
+
+    def ended(self, attempt: Attempt, error: BaseException | None) -> None:
+        attempt.ended = time.monotonic()
+        if isinstance(error, GraphBubbleUp):
+            attempt.stopped = True
+        elif error is not None:
+            attempt.error = _kind(error)
+            self.failed = attempt.node
 
     def finished(
         self, task: str, ns: str, checkpoint: str, writes: Sequence[tuple[str, Any]], digest: str
@@ -150,18 +160,15 @@ class Node(Runnable[Any, Any]):
         info = config["configurable"]["__pregel_runtime"].execution_info
         step = config.get("metadata", {}).get("langgraph_step")
         attempt = tracer.begun(info.task_id, self.node, step, info.node_attempt)
+        error: BaseException | None = None
         try:
             with context.use(node=self.node):
                 yield
-        except GraphBubbleUp:
-            attempt.stopped = True
-            raise
-        except BaseException as error:
-            attempt.error = _kind(error)
-            tracer.failed = self.node
+        except BaseException as raised:
+            error = raised
             raise
         finally:
-            attempt.ended = time.monotonic()
+            tracer.ended(attempt, error)
 
 
 def _kind(error: BaseException) -> str:
