@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from lockstep.core import ports
 from lockstep.core.notify import signatures
+from lockstep.testing.workflows import go_on, run_inline
 from lockstep.workflows import cancel, receive, start, sweeping
 from lockstep.workflows.engine import advance
 from lockstep.workflows.inbox import webhooks
@@ -169,6 +170,12 @@ def test_a_receiver_that_died_before_it_looked_is_followed_by_the_next_sweep(db:
     assert went_on(run).result["answer"] == "paid"
     event.refresh_from_db()
     assert event.looked_at is not None
+
+
+def test_in_a_users_own_test_an_event_is_given_when_the_run_goes_on(db: None) -> None:
+    run = run_inline("event", {"amount": 7})
+    receive(SETTLED, key="7", body="paid")
+    assert go_on(run).result["answer"] == "paid"
 
 
 def test_it_is_matched_when_its_transaction_commits_and_the_doorbell_rings(

@@ -24,9 +24,9 @@ def due(most: int = MOST, *, patience_s: float = 2) -> list[tuple[str, str]]:
     """Runs that want a worker now, with their workflow. Each is named to one sweeper, and again only after a while.
 
     Args:
-        patience_s: so long a new run waits for its doorbell first.
+        patience_s: so long a new run waits for its doorbell first, and an event for its receiver.
     """
-    receiving.match_late()
+    receiving.match_late(after_s=patience_s)
     (found,) = apart.query("SELECT lockstep_workflows_sweep_v1(%s, %s)::text", (most, patience_s))
     return [(run, workflow) for run, workflow in json.loads(found)]
 

@@ -68,9 +68,9 @@ def receive(
     return InboundEvent.objects.using(alias).get(pk=reply["event"]), not reply["known"]
 
 
-def match_late(most: int = MOST) -> None:
+def match_late(most: int = MOST, *, after_s: float = LATE_S) -> None:
     """Look again for those who wait for events whose receiver died before it had looked."""
-    (found,) = apart.query(LATE, (LATE_S, most))
+    (found,) = apart.query(LATE, (after_s, most))
     for event in json.loads(found):
         _match(event)
 
