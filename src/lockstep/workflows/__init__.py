@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lockstep.workflows.answers import answer, answer_input
     from lockstep.workflows.controls import cancel, retry
+    from lockstep.workflows.inbox.receiving import receive
+    from lockstep.workflows.links import review_url
     from lockstep.workflows.questions import Review, request_review, sleep_until, wait_for_event
     from lockstep.workflows.registry import workflow
     from lockstep.workflows.saver import DjangoSaver
@@ -14,9 +17,13 @@ if TYPE_CHECKING:
 __all__ = [
     "DjangoSaver",
     "Review",
+    "answer",
+    "answer_input",
     "cancel",
+    "receive",
     "request_review",
     "retry",
+    "review_url",
     "sleep_until",
     "start",
     "wait_for_event",
@@ -26,9 +33,13 @@ __all__ = [
 _PLACES = {
     "DjangoSaver": "saver",
     "Review": "questions",
+    "answer": "answers",
+    "answer_input": "answers",
     "cancel": "controls",
+    "receive": "inbox.receiving",
     "request_review": "questions",
     "retry": "controls",
+    "review_url": "links",
     "sleep_until": "questions",
     "start": "starting",
     "wait_for_event": "questions",

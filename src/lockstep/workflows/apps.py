@@ -17,3 +17,5 @@ class WorkflowsConfig(AppConfig):
         topics.register("workflows.dead", "a run was given up: its workers died over it")
         topics.register("workflows.blocked", "a run cannot go on with this deploy")
         workers.connect()
+        topics.register("workflows.review", "a run waits for a review")
+        topics.register("workflows.input", "a run waits for an answer that its graph asks for")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from django.core.exceptions import PermissionDenied
+
 from lockstep.core.exceptions import LockstepError
 
 __all__ = [
@@ -9,6 +13,8 @@ __all__ = [
     "Fenced",
     "HistoryLost",
     "IdempotencyConflict",
+    "InvalidAnswer",
+    "MayNotAnswer",
     "NotAnswerable",
     "NotRetryable",
     "RunBusy",
@@ -63,6 +69,27 @@ class TopologyMismatch(WorkflowError, RuntimeError):
 
 class NotAnswerable(WorkflowError, ValueError):
     """The question is not open any more."""
+
+    reason: str
+    """``answered``: somebody was faster; ``expired``: it is too late; ``withdrawn``: the run has ended; ``stale``:
+    what was shown is not what is asked; ``missing``: there is nothing of it any more."""
+
+    answered_by: str = ""
+    """Key of the user who was faster."""
+
+    answered_at: datetime | None = None
+    decision: str = ""
+
+
+class MayNotAnswer(WorkflowError, PermissionDenied):
+    """This person may not answer."""
+
+
+class InvalidAnswer(WorkflowError, ValueError):
+    """The answer is not what was asked for."""
+
+    problems: list[tuple[str, str]]
+    """Where and what: ``("amount", "600 is greater than the maximum of 500")``."""
 
 
 class Unstorable(WorkflowError, TypeError):

@@ -10,11 +10,15 @@ __all__ = ["KEEP", "MOST", "register"]
 
 KEEP = timedelta(days=30)
 MOST = timedelta(days=90)
+UNCLAIMED = timedelta(days=7)
+"""What an event says, while nobody waits for it."""
 LEDGER = timedelta(days=396)
 """A run without its content, and what became of its nodes: as long as the ledger."""
 
 RUN = "lockstep_workflows.Run"
 NODES = "lockstep_workflows.NodeExecution"
+EVENT = "lockstep_workflows.InboundEvent"
+BODY = "lockstep_workflows.InboundBody"
 CONTENT = {
     "lockstep_workflows.RunContent": ("data",),
     "lockstep_workflows.Checkpoint": ("state", "meta"),
@@ -28,6 +32,9 @@ def register() -> None:
     for model, fields in CONTENT.items():
         ports.retention.register(model, ports.Retained(model, content=fields, keep=KEEP, most=MOST))
         ports.subjects.register(model, ports.Subject(model, "subject", pseudonym=True, before=(RUN,)))
+    ports.retention.register(BODY, ports.Retained(BODY, content=("data",), keep=UNCLAIMED, most=MOST))
+    ports.ageing.register(EVENT, ports.Aged(EVENT, at="received_at", keep=lambda: LEDGER))
+    ports.subjects.register(EVENT, ports.Subject(EVENT, "subject", pseudonym=True, blank=("subject", "key")))
     ports.ageing.register(RUN, ports.Aged(RUN, at="at", keep=lambda: LEDGER))
     ports.ageing.register(NODES, ports.Aged(NODES, at="at", keep=lambda: LEDGER))
     ports.subjects.register(

@@ -11,6 +11,9 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from lockstep.workflows.changes import Change, changes
+from lockstep.workflows.inbox.models import InboundBody, InboundEvent, Webhook
+
 if TYPE_CHECKING:
     from lockstep.workflows.codec import Codec
 
@@ -18,10 +21,13 @@ __all__ = [
     "Checkpoint",
     "CheckpointWrite",
     "GraphVersion",
+    "InboundBody",
+    "InboundEvent",
     "NodeExecution",
     "Run",
     "RunContent",
     "Wait",
+    "Webhook",
 ]
 
 
@@ -297,6 +303,24 @@ class NodeExecution(models.Model):
         return f"{self.node}: {self.status}"
 
 
+class WaitQuerySet(models.QuerySet["Wait"]):
+    def open(self) -> WaitQuerySet:
+        """Those that can be answered still."""
+        return self.filter(status=Wait.Status.OPEN).filter(Q(due_at=None) | Q(due_at__gt=Now()))
+
+    def for_people(self) -> WaitQuerySet:
+        """Those that people answer, and neither time nor an event."""
+        return self.filter(kind__in=(Wait.Kind.REVIEW, Wait.Kind.INPUT))
+
+    def seen_by(self, user: Any) -> WaitQuerySet:
+        """Those that the user may look at: all with ``view_wait``, else what they may answer themselves."""
+        if user.has_perm("lockstep_workflows.view_wait"):
+            return self
+        if not user.has_perm("lockstep_workflows.answer_wait"):
+            return self.none()
+        return self.for_people().filter(Q(assignee="") | Q(assignee__in=user.groups.values("name")))
+
+
 class Wait(models.Model):
     """What a run waits for: written in the same commit as the stop itself."""
 
@@ -336,9 +360,12 @@ class Wait(models.Model):
     at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
 
+    objects = WaitQuerySet.as_manager()
+
     class Meta:
         required_db_vendor = "postgresql"
         ordering: ClassVar = ["at"]
+        permissions: ClassVar = [("answer_wait", "Can answer what runs wait for")]
         indexes: ClassVar = [
             models.Index(fields=["run"], name="lockstep_workflows_wait_of"),
             models.Index(
@@ -356,3 +383,25 @@ class Wait(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}".strip()
+
+    @property
+    def proposal(self) -> dict[str, Any]:
+        """With what the action of a review is to be done."""
+        found: dict[str, Any] = (self.payload or {}).get("args", {})
+        return found
+
+    @property
+    def comment(self) -> str:
+        """What the person said who decided."""
+        return str(self.answer.get("comment", "")) if self._decided else ""
+
+    @property
+    def changes(self) -> list[Change]:
+        """What the person changed of the proposal."""
+        return (
+            changes(self.proposal, self.answer["args"]) if self.decision == "edit" and self._decided else []
+        )
+
+    @property
+    def _decided(self) -> bool:
+        return self.kind == self.Kind.REVIEW and isinstance(self.answer, dict)

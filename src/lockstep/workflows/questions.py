@@ -6,7 +6,6 @@ the run goes on: what must happen once belongs in a tool or in a node of its own
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,13 +14,16 @@ from typing import Any
 from django.utils import timezone
 from langgraph.types import interrupt
 
+from lockstep.workflows import schemas
 from lockstep.workflows.codec import Codec
+from lockstep.workflows.plain import plain
 from lockstep.workflows.state import digest
 
 __all__ = ["Question", "Review", "asked", "request_review", "sleep_until", "wait_for_event"]
 
 MARK = "lockstep"
 KINDS = ("review", "event", "timer")
+LONGEST = {"action": 200, "name": 200, "key": 200, "assignee": 150}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +78,20 @@ def request_review(
 
     Raises:
         TypeError: ``args`` are no JSON.
+        ValueError: ``schema`` is no JSON schema, or a name is too long.
     """
-    facts = {"action": action, "args": dict(args), "note": note}
+    facts = {"action": _named("action", action), "args": dict(args), "note": note}
     try:
-        exact = json.dumps(facts, sort_keys=True)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"request_review({action!r}): args must be JSON ({error}).") from error
+        exact = plain(facts, f"args of request_review({action!r})")
+    except ValueError as error:
+        raise TypeError(str(error)) from error
+    if schema is not None:
+        schemas.check(schema)
     due = _moment(expires)
     answer = interrupt(
         {
             MARK: "review", "name": action, "payload": facts, "schema": dict(schema) if schema else None,
-            "digest": digest(exact), "assignee": assignee, "due_at": due and due.isoformat(),
+            "digest": digest(exact), "assignee": _named("assignee", assignee), "due_at": due and due.isoformat(),
         }
     )  # fmt: skip
     return Review(**answer)
@@ -95,6 +100,7 @@ def request_review(
 def wait_for_event(name: str, *, key: str = "", expires: timedelta | datetime | None = None) -> Any:
     """Stop until the event ``name`` about ``key`` has come in; what it said, or None where it did not come in time."""
     due = _moment(expires)
+    _named("name", name), _named("key", str(key))
     return interrupt({MARK: "event", "name": name, "key": str(key), "due_at": due and due.isoformat()})
 
 
@@ -117,6 +123,14 @@ def asked(value: Any, codec: Codec) -> Question:
     return Question(
         kind="input", payload=codec.encode(value, name="interrupt"), digest=digest(codec.dumps(value))
     )
+
+
+def _named(what: str, given: str) -> str:
+    if not isinstance(given, str) or len(given) > LONGEST[what] or "\0" in given:
+        raise ValueError(
+            f"{what} is a text of {LONGEST[what]} characters at most without NUL, not {given!r:.80}."
+        )
+    return given
 
 
 def _moment(given: timedelta | datetime | None) -> datetime | None:

@@ -14,7 +14,7 @@ from django.utils.module_loading import autodiscover_modules
 from lockstep.workflows.exceptions import UnknownWorkflow
 from lockstep.workflows.graphs import Graph
 
-__all__ = ["Workflow", "every", "find", "newest", "workflow"]
+__all__ = ["Workflow", "every", "find", "newest", "queue", "workflow"]
 
 NAME = re.compile(r"[a-zA-Z0-9_.\-]{1,100}")
 F = TypeVar("F", bound=Callable[[], Any])
@@ -112,6 +112,14 @@ def newest(name: str) -> Workflow:
     if not versions:
         raise UnknownWorkflow(_unknown(name), workflow=name)
     return versions[max(versions, key=_natural)]
+
+
+def queue(name: str) -> str:
+    """Celery queue of a workflow's doorbells; empty where this deploy does not have it."""
+    try:
+        return newest(name).queue
+    except UnknownWorkflow:
+        return ""
 
 
 def every() -> Iterable[Workflow]:

@@ -10,7 +10,7 @@ import threading
 from lockstep.workflows import doorbell, registry
 from lockstep.workflows.conf import settings
 from lockstep.workflows.connection import apart
-from lockstep.workflows.exceptions import UnknownWorkflow
+from lockstep.workflows.inbox import receiving
 
 __all__ = ["Sweeper", "due", "sweep"]
 
@@ -24,8 +24,9 @@ def due(most: int = MOST, *, patience_s: float = 2) -> list[tuple[str, str]]:
     """Runs that want a worker now, with their workflow. Each is named to one sweeper, and again only after a while.
 
     Args:
-        patience_s: so long a new run waits for its doorbell first.
+        patience_s: so long a new run waits for its doorbell first, and an event for its receiver.
     """
+    receiving.match_late(after_s=patience_s)
     (found,) = apart.query("SELECT lockstep_workflows_sweep_v1(%s, %s)::text", (most, patience_s))
     return [(run, workflow) for run, workflow in json.loads(found)]
 
@@ -34,7 +35,7 @@ def sweep() -> int:
     """Tell workers of the runs that are due; how many there were."""
     runs = due()
     for run, workflow in runs:
-        doorbell.ring(run, _queue(workflow))
+        doorbell.ring(run, registry.queue(workflow))
     return len(runs)
 
 
@@ -58,10 +59,3 @@ class Sweeper:
                 sweep()
             except Exception as error:  # the database is away, perhaps; the next time it may be back
                 logger.warning("A sweep failed (%s).", type(error).__name__)
-
-
-def _queue(workflow: str) -> str:
-    try:
-        return registry.newest(workflow).queue
-    except UnknownWorkflow:
-        return ""

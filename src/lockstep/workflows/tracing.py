@@ -17,6 +17,7 @@ from langgraph.errors import GraphBubbleUp
 
 from lockstep.core import context
 from lockstep.core.testruns import under_test_runner
+from lockstep.workflows import links
 from lockstep.workflows.codec import Codec
 from lockstep.workflows.questions import asked
 
@@ -128,6 +129,7 @@ class Tracer:
             "interrupt": interrupt.id, "task": task, "ns": ns, "node": node, "kind": question.kind,
             "name": question.name, "key": question.key, "digest": question.digest, "assignee": question.assignee,
             "payload": question.payload, "schema": question.schema, "due_at": _iso(question.due_at),
+            "link": links.queue(),
         }  # fmt: skip
 
 

@@ -146,7 +146,7 @@ BEGIN
         UPDATE lockstep_workflows_run AS known SET status = t.status, reason = left(coalesce(t.reason, ''), 100),
             node = left(coalesce(t.node, ''), 200), owner = '', owner_pid = NULL, owner_since = NULL,
             lease_until = NULL,
-            rung_at = CASE WHEN t.status = 'queued' THEN clock_timestamp() END,
+            rung_at = NULL,
             wake_at = CASE WHEN t.status = 'waiting' THEN (SELECT min(w.due_at) FROM lockstep_workflows_wait AS w
                 WHERE w.run_id = r.id AND w.expires_at = r.expires_at AND w.status = 'open') END
         WHERE known.id = r.id;

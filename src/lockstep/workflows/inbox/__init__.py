@@ -1,0 +1,1 @@
+"""Events from outside: received once, kept until a run waits for them."""
