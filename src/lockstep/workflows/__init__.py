@@ -9,25 +9,38 @@ if TYPE_CHECKING:
     from lockstep.workflows.registry import workflow
     from lockstep.workflows.saver import DjangoSaver
     from lockstep.workflows.starting import cancel, start
+    from lockstep.workflows.tools.declaration import Backoff, Tool, tool
+    from lockstep.workflows.tools.flow import Outcome
+    from lockstep.workflows.tools.threads import abandoned
 
 __all__ = [
+    "Backoff",
     "DjangoSaver",
+    "Outcome",
     "Review",
+    "Tool",
+    "abandoned",
     "cancel",
     "request_review",
     "sleep_until",
     "start",
+    "tool",
     "wait_for_event",
     "workflow",
 ]
 
 _PLACES = {
+    "Backoff": "tools.declaration",
     "DjangoSaver": "saver",
+    "Outcome": "tools.flow",
     "Review": "questions",
+    "Tool": "tools.declaration",
+    "abandoned": "tools.threads",
     "cancel": "starting",
     "request_review": "questions",
     "sleep_until": "questions",
     "start": "starting",
+    "tool": "tools.declaration",
     "wait_for_event": "questions",
     "workflow": "registry",
 }

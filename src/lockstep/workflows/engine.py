@@ -99,7 +99,7 @@ class _Advance:
         except Exception as error:  # a module that cannot be imported, a graph that does not compile
             logger.exception("The graph of run %s cannot be built.", self.held.id)
             return End("blocked", "graph_broken", error=_told(error))
-        self.tracer = Tracer(here().name, DjangoSaver(types=found.types).codec)
+        self.tracer = Tracer(here().name, DjangoSaver(types=found.types).codec, fence=self.held.fence)
         self.saver = DjangoSaver(fence=self.held.fence, types=found.types, tracer=self.tracer)
         self.graph = found.with_saver(self.saver)
         self.config: Any = {

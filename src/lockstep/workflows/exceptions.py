@@ -5,6 +5,7 @@ from __future__ import annotations
 from lockstep.core.exceptions import LockstepError
 
 __all__ = [
+    "EffectsForbidden",
     "EngineError",
     "Fenced",
     "HistoryLost",
@@ -12,6 +13,9 @@ __all__ = [
     "NotAnswerable",
     "RunBusy",
     "StateTooLarge",
+    "ToolDied",
+    "ToolFailed",
+    "ToolMisused",
     "TopologyMismatch",
     "UnknownWorkflow",
     "Unreadable",
@@ -58,6 +62,31 @@ class TopologyMismatch(WorkflowError, RuntimeError):
 
 class NotAnswerable(WorkflowError, ValueError):
     """The question is not open any more."""
+
+
+class ToolFailed(WorkflowError, RuntimeError):
+    """The tool failed for good. What it said is in the call's row, which expires with the run."""
+
+    tool: str
+    kind: str
+    """``transient``, ``permanent`` or ``unknown``: what the last attempt was."""
+    error: str
+    """Dotted name of its error's class."""
+    attempts: int
+    text: str
+    """What the error said. It may hold what the tool was given: show it to whom the run may be shown."""
+
+
+class ToolMisused(WorkflowError, TypeError):
+    """The tool cannot be called like this."""
+
+
+class ToolDied(WorkflowError, RuntimeError):
+    """The tool's process ended without a result."""
+
+
+class EffectsForbidden(WorkflowError, RuntimeError):
+    """Effects are forbidden here, and the log has none of this call."""
 
 
 class Unstorable(WorkflowError, TypeError):

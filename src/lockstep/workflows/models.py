@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from lockstep.workflows.tools.models import ToolAttempt, ToolCall
+
 __all__ = [
     "Checkpoint",
     "CheckpointWrite",
@@ -18,6 +20,8 @@ __all__ = [
     "NodeExecution",
     "Run",
     "RunContent",
+    "ToolAttempt",
+    "ToolCall",
     "Wait",
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lockstep.workflows.sql import ownership, starting, transitions
 
-__all__ = ["CREATE", "DROP"]
+__all__ = ["CREATE", "DROP"]  # what stands beside tables of a later migration is created there: ``tools``
 
 _PARTS = (starting, transitions, ownership)
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["CREATE", "DROP", "EXPIRING", "LIVE", "PARTITIONS"]
+__all__ = ["CREATE", "DROP", "EXPIRY", "LIVE"]
 
 LIVE = "('queued', 'running', 'waiting', 'blocked')"
 
-EXPIRING = ("runcontent", "checkpoint", "checkpointwrite", "wait")
-"""Tables that hold content of runs."""
-
-PARTITIONS = "\n".join(
-    f"    PERFORM lockstep_core_partition_v1('lockstep_workflows_{table}', expires);" for table in EXPIRING
-)
-
-_EXPIRY = """
-CREATE FUNCTION lockstep_workflows_expiry_v1(moment timestamptz) RETURNS timestamptz LANGUAGE plpgsql AS $body$
+# The tables that hold content of runs, each with a partition for what expires then.
+EXPIRY = r"""
+CREATE OR REPLACE FUNCTION lockstep_workflows_expiry_v1(moment timestamptz) RETURNS timestamptz LANGUAGE plpgsql AS $body$
 DECLARE
     expires timestamptz;
 BEGIN
     SELECT moment + t.keep INTO expires FROM lockstep_core_expiringtable AS t
     WHERE t.table_name = 'lockstep_workflows_checkpoint';
-{partitions}
+    PERFORM lockstep_core_partition_v1(t.table_name, expires) FROM lockstep_core_expiringtable AS t
+    WHERE t.table_name LIKE 'lockstep\_workflows\_%';
     RETURN expires;
 END $body$
-""".replace("{partitions}", PARTITIONS)
+"""
 
 # Starts of one thread wait for each other. A run that is to make way is told so; one that is at work stops at its next
 # transition, and the new one begins after it.
@@ -98,7 +93,7 @@ LANGUAGE sql AS $body$
 $body$
 """
 
-CREATE = (_EXPIRY, _WITHDRAW, _CANCEL, _START)
+CREATE = (EXPIRY, _WITHDRAW, _CANCEL, _START)
 
 DROP = (
     "DROP FUNCTION IF EXISTS lockstep_workflows_start_v1(jsonb, jsonb)",
