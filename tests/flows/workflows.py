@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import signal
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -29,9 +30,24 @@ def note(text: str) -> None:
             file.write(f"{text}\n")
 
 
+def die(moment: str) -> None:
+    """By SIGKILL, or stop by SIGSTOP, where ``FLOWS_DIE`` names the moment: once, whoever comes there first."""
+    wanted, _, marker = os.environ.get("FLOWS_DIE", "").rpartition(" ")
+    kind, _, place = wanted.partition(":")
+    if place != moment:
+        return
+    try:
+        os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[kind])
+
+
 def step(name: str) -> Any:
     def node(state: State) -> State:
+        die(f"before {name}")
         note(f"{context.current().run} {name}")
+        die(f"after {name}")
         time.sleep(float(os.environ.get("FLOWS_SLEEP", "0")))
         return {"steps": [name]}
 

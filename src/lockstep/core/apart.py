@@ -215,4 +215,10 @@ def _fetched(row: Any) -> tuple[Any, ...]:
     return found
 
 
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it
+
+
+os.register_at_fork(after_in_child=_forked)
 connection_created.connect(_remember, dispatch_uid="lockstep_core.apart")

@@ -10,6 +10,7 @@ class WorkflowsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from lockstep.workflows import keeping
+        from lockstep.workflows import keeping, workers
 
         keeping.register()
+        workers.connect()

@@ -1,8 +1,16 @@
-"""Telling a worker that a run wants looking at. Losing, delaying or doubling that is harmless: sweepers ring again."""
+"""Telling a worker that a run wants looking at. Losing, delaying or doubling that is harmless: sweepers ring again.
+
+Nobody waits for the broker: a thread of its own speaks to it, and where it is down a request is as fast as ever.
+"""
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
+import queue
+import threading
+from typing import Any
 
 from lockstep.workflows.conf import settings
 
@@ -10,20 +18,74 @@ __all__ = ["ring"]
 
 logger = logging.getLogger("lockstep.workflows")
 
+MOST = 10_000
+"""Doorbells that wait for a broker; the rest is left to sweepers."""
+LEAVE_S = 1.0
+"""Longest wait at the end of a process for those that are not told yet."""
 
-def ring(run: str, queue: str = "") -> bool:
-    """Send the doorbell; False where there is no Celery or its broker cannot be reached: logged, and no error."""
+_Waiting = queue.Queue[tuple[Any, str, str]]
+_ringer: tuple[int, _Waiting] | None = None
+_lock = threading.Lock()
+
+
+def ring(run: str, queue_name: str = "") -> None:
+    """Tell a worker, where there is a Celery app with a broker."""
+    task = _task()
+    if task is None:
+        return
+    if task.app.conf.task_always_eager:
+        task.apply_async(args=[str(run)])
+        return
+    try:
+        _started().put_nowait((task, str(run), queue_name or settings().queue))
+    except queue.Full:
+        logger.warning("Too many doorbells wait for the broker; a sweeper will see to run %s.", run)
+
+
+def _task() -> Any:
     try:
         from lockstep.workflows.tasks import advance
-    except ImportError:
-        return False
-    try:
-        advance.apply_async(
-            args=[str(run)], queue=queue or settings().queue or None, retry=False, ignore_result=True
-        )
-    except Exception as error:  # whatever a broker's client raises: the run is committed, and sweepers see it
-        logger.warning(
-            "No worker could be told of run %s (%s); a sweeper will tell one.", run, type(error).__name__
-        )
-        return False
-    return True
+    except ImportError:  # no Celery
+        return None
+    return advance if advance.app.conf.broker_url or advance.app.conf.task_always_eager else None
+
+
+def _started() -> _Waiting:
+    global _ringer
+    with _lock:
+        if _ringer is None or _ringer[0] != os.getpid():
+            _ringer = os.getpid(), queue.Queue(MOST)
+            threading.Thread(target=_work, args=(_ringer[1],), name="lockstep-doorbell", daemon=True).start()
+        return _ringer[1]
+
+
+def _work(waiting: _Waiting) -> None:
+    while True:
+        task, run, name = waiting.get()
+        try:
+            task.apply_async(args=[run], queue=name or None, retry=False, ignore_result=True)
+        except (
+            Exception
+        ) as error:  # whatever a broker's client raises: the run is committed, and sweepers see it
+            logger.warning(
+                "No worker could be told of run %s (%s); a sweeper will tell one.", run, type(error).__name__
+            )
+        finally:
+            waiting.task_done()
+
+
+@atexit.register
+def _leave() -> None:
+    if _ringer is None or _ringer[0] != os.getpid():
+        return
+    waiting = _ringer[1]
+    with waiting.all_tasks_done:
+        waiting.all_tasks_done.wait_for(lambda: not waiting.unfinished_tasks, LEAVE_S)
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)

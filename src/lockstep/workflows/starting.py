@@ -97,7 +97,10 @@ def cancel(run: Run | str, *, reason: str = "cancelled") -> str:
     """End a run: at once where nobody is at it, else at its next transition. The status that it has now."""
     alias = settings().database
     with connections[alias].cursor() as cursor:
-        cursor.execute("SELECT lockstep_workflows_cancel_v1(%s, %s)", [run.pk if isinstance(run, Run) else run, reason[:100]])
+        cursor.execute(
+            "SELECT lockstep_workflows_cancel_v1(%s, %s)",
+            [run.pk if isinstance(run, Run) else run, reason[:100]],
+        )
         status: str | None = cursor.fetchone()[0]
     if status is None:
         raise Run.DoesNotExist(f"There is no run {run}.")

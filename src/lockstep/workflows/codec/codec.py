@@ -23,13 +23,13 @@ from lockstep.workflows.codec.leaves import (
     of_text,
 )
 from lockstep.workflows.codec.refusals import ELEMENT, Refusal, advice_for
-from lockstep.workflows.codec.shapes import CORE, Shape, shape_of
+from lockstep.workflows.codec.shapes import CORE, Misfit, Shape, shape_of
 from lockstep.workflows.exceptions import Unreadable
 
 __all__ = ["MAX_DEPTH", "Codec"]
 
 MAX_DEPTH = 100
-"""Containers within containers. More is a mistake or a circle; each may become two levels of JSON, of which orjson takes 254."""
+"""Containers within containers. More is a mistake or a circle. Each may become two levels of JSON; orjson takes 254."""
 
 FACTORIES: dict[str, Any] = {cls.__name__: cls for cls in (list, dict, set, tuple, str, int, float, bool)}
 """What a defaultdict may make."""
@@ -48,8 +48,8 @@ Encoder = Callable[[Any, Walk, int], Any]
 class Codec:
     """Values of graph state to and from JSON, exact or refused.
 
-    Two values that are one object come back as two. Text, and LangGraph's dicts, of a class of their own come back plain;
-    exceptions as their ``repr()``.
+    Two values that are one object come back as two. Text of a class of its own comes back as plain text, and an
+    exception as its ``repr()``.
 
     Args:
         types: classes that may be kept besides LangGraph's and LangChain's: dotted names (``"shop.agents.Refund"``),
@@ -62,7 +62,7 @@ class Codec:
 
     def allowing(self, types: Iterable[Any]) -> Codec:
         """A codec that allows these types too; itself if it does already, so that what it has learnt stays."""
-        wanted = self.allowed.union(map(_dotted, types), ())
+        wanted = self.allowed.union(map(_dotted, types))
         return self if wanted == self.allowed else Codec(wanted)
 
     def dumps(self, value: Any, *, name: str = "state") -> str:
@@ -105,9 +105,10 @@ class Codec:
         except Refusal as refusal:
             error = refusal.error(name)
         except RecursionError:
-            refusal = Refusal(value, "It is nested too deeply for the room left on the stack. Flatten it.")
-            error = refusal.error(name)
-        raise error
+            error = Refusal(
+                value, "It is nested too deeply for the room left on the stack. Flatten it."
+            ).error(name)
+        raise error  # out here, so that no chain of frames holds on to the state
 
     # to JSON
 
@@ -135,7 +136,7 @@ class Codec:
             for key, item in value.items():
                 cls = type(item)
                 if type(key) is not str:
-                    return {"$t": "dict", "v": _pairs(value, walk, room)}
+                    break
                 if cls is str:
                     kept[key] = item if item.isascii() and "\0" not in item else of_text(item)
                 elif cls in ATOMS or (cls is int and SMALLEST_INT <= item < LARGE_INT):
@@ -144,6 +145,8 @@ class Codec:
                     kept[key] = walk(item, room)
         except Refusal as refusal:
             raise refusal.inside(value, key) from None
+        if len(kept) < len(value):
+            return {"$t": "dict", "v": _pairs(value, walk, room)}
         keys = look_at(tuple(kept))
         if keys is COME_BACK:
             return kept
@@ -157,42 +160,41 @@ class Codec:
         self._encoders[cls] = encoder
         return encoder
 
-    def _encoder_for(self, value: Any, cls: type) -> Encoder:
+    def _encoder_for(self, value: Any, cls: type[Any]) -> Encoder:
         if issubclass(cls, BaseException):
             return _leaf(_of_exception)
         if leaf := numpy_encoder(cls):
             return _leaf(leaf)
-        shape = shape_of(cls, CORE_NAMES.get(cls) or f"{cls.__module__}:{cls.__qualname__}")
+        name = CORE_NAMES.get(cls) or f"{cls.__module__}:{cls.__qualname__}"
+        shape = shape_of(cls, name)  # type: ignore[arg-type]  # mypy looks for the hash of an instance
         if shape is not None:
             self._check(value, cls)
             return shape.encode
         if issubclass(cls, str):
             return _leaf(of_str)
-        if issubclass(cls, dict) and cls.__module__.startswith("langgraph."):
-            return lambda value, walk, room: walk(dict(value), room)
         raise Refusal(value, advice_for(value))
 
     def _check(self, value: Any, cls: type) -> None:
         """Would another process find this class by its name, and may it look?"""
         if cls in CORE_NAMES:
             return
-        dotted = f"{cls.__module__}.{cls.__qualname__}"
-        if "<locals>" in cls.__qualname__:
+        module, name = cls.__module__, cls.__qualname__
+        if "<locals>" in name:
             raise Refusal(
-                value, "Its class is made inside a function, where nobody else finds it: move it to a module."
+                value, "Its class is made inside a function, where nobody finds it: move it to a module."
             )
-        if cls.__module__ == "__main__":
+        if module == "__main__":
             raise Refusal(
                 value, "Its class is in __main__, which is another module in a worker: move it to a module."
             )
-        if not {dotted, f"{cls.__module__}.{cls.__name__}"} & self.allowed:
-            raise Refusal(value, f'Allow its class: add "{dotted}" to LOCKSTEP["workflows"]["types"].')
         try:
-            found = _find(cls.__module__, cls.__qualname__)
+            found = _find(module, name)
         except (ImportError, AttributeError):
             found = None
         if found is not cls:
-            raise Refusal(value, f"Its class is not what {dotted} is: give it that name in its module.")
+            raise Refusal(value, "Its class is not found by its name: give it that name in its module.")
+        if not {f"{module}.{name}", f"{module}.{cls.__name__}"} & self.allowed:
+            raise Refusal(value, f'Allow its class: add "{module}.{name}" to LOCKSTEP["workflows"]["types"].')
 
     # from JSON
 
@@ -208,6 +210,8 @@ class Codec:
 
     def _restore(self, form: dict[str, Any]) -> Any:
         kind = form["$t"]
+        if type(kind) is not str:
+            raise Unreadable("The tag of a value is not text: the codec did not write this.", kind="?")
         try:
             if leaf := DECODERS.get(kind):
                 return leaf(form)
@@ -217,14 +221,18 @@ class Codec:
                 return self._shape(kind, form["name"]).decode(form, self._read)
         except (Unreadable, RecursionError):
             raise
-        except Exception as error:
-            name = f" of {form['name']}" if "name" in form and kind in SHAPES else ""
-            raise Unreadable(f"A {kind}{name} cannot be read back: {error}", kind=str(kind)) from error
+        except Misfit as misfit:
+            raise Unreadable(f"{form['name']} has changed since it was kept: {misfit}.", kind=kind) from None
+        except Exception as error:  # its text may hold a word of the state
+            name = f" of {form.get('name')}" if kind in SHAPES else ""
+            raise Unreadable(
+                f"A {kind}{name} cannot be read back ({type(error).__name__}).", kind=kind
+            ) from None
         raise Unreadable(
-            f"The kind {kind!r} is not known here. Was it written by a newer release?", kind=str(kind)
+            f"The kind {kind!r} is not known here. Was it written by a newer release?", kind=kind
         )
 
-    def _shape(self, kind: str, name: str) -> Shape:
+    def _shape(self, kind: str, name: Any) -> Shape:
         cls = CORE.get(name) or self._class(kind, name)
         shape = shape_of(cls, name)
         if shape is None or shape.kind != kind:
@@ -232,6 +240,7 @@ class Codec:
         return shape
 
     def _class(self, kind: str, name: str) -> type:
+        """The class of a name. Nothing is imported unless the name is allowed."""
         module, _, path = name.partition(":")
         nested = f"{module}.{path.rpartition('.')[2]}"
         if not {f"{module}.{path}", nested} & self.allowed:

@@ -118,7 +118,7 @@ def of_timedelta(value: timedelta) -> Any:
 
 def of_pattern(value: re.Pattern[Any]) -> Any:
     pattern = of_bytes(value.pattern) if isinstance(value.pattern, bytes) else of_text(value.pattern)
-    return {"$t": "pattern", "v": pattern, "flags": value.flags & ~re.DEBUG}
+    return {"$t": "pattern", "v": pattern, "flags": value.flags}
 
 
 def numpy_encoder(cls: type) -> Callable[[Any], Any] | None:
@@ -167,7 +167,7 @@ def to_text(form: Any) -> str:
 def to_pattern(form: dict[str, Any]) -> re.Pattern[Any]:
     stored = form["v"]
     is_bytes = isinstance(stored, dict) and stored["$t"] == "bytes"
-    return re.compile(b64decode(stored["v"]) if is_bytes else to_text(stored), form["flags"] & ~re.DEBUG)
+    return re.compile(b64decode(stored["v"]) if is_bytes else to_text(stored), form["flags"])
 
 
 def to_array(form: dict[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import types
 from collections.abc import Iterator
+from datetime import date, time, timedelta
 from typing import Any
 
 from lockstep.workflows.exceptions import Unstorable
@@ -80,7 +81,7 @@ def advice_for(value: Any) -> str:
         return "It lives in one process only: make it where it is used."
     if module.split(".")[0] in CONNECTIONS or module.startswith("django.db"):
         return "It is a connection of one process: open it where it is used."
-    if isinstance(value, dict | list | tuple | set | int | float | bytes):
+    if isinstance(value, dict | list | tuple | set | int | float | bytes | date | time | timedelta):
         return f"It is a {type_name(type(value).__mro__[1])} of its own kind: convert it to a plain one."
     if (
         isinstance(value, BaseModel)

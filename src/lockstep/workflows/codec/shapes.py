@@ -37,7 +37,7 @@ from pydantic_core import PydanticUndefined
 
 from lockstep.workflows.codec.refusals import Attribute, Refusal
 
-__all__ = ["CORE", "Shape", "shape_of"]
+__all__ = ["CORE", "Misfit", "Shape", "shape_of"]
 
 Walk = Callable[[Any, int], Any]
 Read = Callable[[Any], Any]
@@ -78,6 +78,10 @@ CONSTRUCTED: dict[type, tuple[str, ...]] = {
 _set = object.__setattr__
 
 
+class Misfit(ValueError):
+    """What was kept is not what the class holds now."""
+
+
 class Shape:
     """How instances of one class are taken apart and put together."""
 
@@ -109,11 +113,11 @@ class Shape:
     def read_fields(self, kept: dict[str, Any], read: Read) -> dict[str, Any]:
         """Field -> value in the class's order."""
         if gone := kept.keys() - set(self.fields):
-            raise ValueError(f"it has no field {', '.join(sorted(gone))} any more")
+            raise Misfit(f"it has no field {', '.join(sorted(gone))} any more")
         return {name: read(kept[name]) if name in kept else self.default(name) for name in self.fields}
 
     def default(self, field: str) -> Any:
-        raise ValueError(f"it has a new field {field} without a default")
+        raise Misfit(f"it has a new field {field} without a default")
 
 
 class EnumShape(Shape):
@@ -130,6 +134,11 @@ class EnumShape(Shape):
 
 class NamedTupleShape(Shape):
     kind = "namedtuple"
+
+    def encode(self, value: Any, walk: Walk, room: int) -> Any:
+        if getattr(value, "__dict__", None):
+            raise Refusal(value, "It carries attributes beside its fields: make it a dataclass.")
+        return super().encode(value, walk, room)
 
     def decode(self, form: dict[str, Any], read: Read) -> Any:
         return tuple.__new__(self.cls, self.read_fields(form["v"], read).values())
@@ -156,7 +165,7 @@ class DataclassShape(Shape):
         return form
 
     def decode(self, form: dict[str, Any], read: Read) -> Any:
-        value = object.__new__(self.cls)
+        value: Any = object.__new__(self.cls)
         for name, item in self.read_fields(form["v"], read).items():
             _set(value, name, item)
         for name, kept in form.get("more", {}).items():
@@ -173,7 +182,7 @@ class DataclassShape(Shape):
 
 
 class PydanticShape(Shape):
-    """``v`` the fields that were set, ``rest`` the ones that were not; ``extra`` and ``private`` as pydantic has them."""
+    """``v``: the fields that were set. ``rest``: the others. ``extra``, ``private``: as pydantic has them."""
 
     kind = "pydantic"
     cls: type[BaseModel]
@@ -223,21 +232,28 @@ class PydanticShape(Shape):
         extra = dict(read(form["extra"])) if "extra" in form else {}
         if self.takes_more:  # a field that the class has lost
             extra |= {name: read(stored.pop(name)) for name in stored.keys() - self.known}
-        if order := form.get("order"):
-            stored = {name: stored[name] for name in order if name in stored}
-        fields = self.read_fields(stored, read)
-        if order:
-            fields = {name: fields[name] for name in stored} | fields
-        value = self.cls.__new__(self.cls)
+        fields = (
+            self._in_order(form["order"], stored, read) if "order" in form else self.read_fields(stored, read)
+        )
+        value: Any = self.cls.__new__(self.cls)
         _set(value, "__dict__", fields)
         _set(value, "__pydantic_fields_set__", set(form["set"] if "set" in form else form["v"]))
         _set(value, "__pydantic_extra__", extra if self.takes_more else None)
         _set(value, "__pydantic_private__", self._private(form.get("private", {}), read))
         return value
 
+    def _in_order(self, order: list[str], stored: dict[str, Any], read: Read) -> dict[str, Any]:
+        """A model that ``model_construct`` left without required fields comes back without them."""
+        absent = {name: None for name in self.fields if name not in stored and self._required(name)}
+        fields = self.read_fields(stored | absent, read)
+        return {name: fields[name] for name in (*order, *fields) if name in fields and name not in absent}
+
+    def _required(self, field: str) -> bool:
+        return self.cls.__pydantic_fields__[field].is_required()
+
     def default(self, field: str) -> Any:
         declared = self.cls.__pydantic_fields__[field]
-        if declared.is_required():
+        if self._required(field):
             return super().default(field)
         return declared.get_default(call_default_factory=True, validated_data={})
 
@@ -246,7 +262,7 @@ class PydanticShape(Shape):
         if not declared:
             return None
         if gone := kept.keys() - declared.keys():
-            raise ValueError(f"it has no private attribute {', '.join(sorted(gone))} any more")
+            raise Misfit(f"it has no private attribute {', '.join(sorted(gone))} any more")
         values = {
             name: read(kept[name]) if name in kept else declared[name].get_default() for name in declared
         }
@@ -254,7 +270,7 @@ class PydanticShape(Shape):
 
 
 @functools.lru_cache(maxsize=1024)
-def shape_of(cls: type, name: str) -> Shape | None:
+def shape_of(cls: type[Any], name: str) -> Shape | None:
     """How the class is kept under a name; None if it is of no kind that can be."""
     if cls in CONSTRUCTED:
         return Shape(cls, name, CONSTRUCTED[cls])

@@ -55,7 +55,7 @@ BEGIN
     UPDATE lockstep_workflows_run AS known SET status = 'running', epoch = known.epoch + 1, owner = a.owner,
         owner_pid = a.pid, owner_since = a.since, reason = '', node = '',
         lease_until = clock_timestamp() + make_interval(secs => a.lease_s),
-        started_at = coalesce(known.started_at, clock_timestamp()), wake_at = NULL,
+        started_at = coalesce(known.started_at, clock_timestamp()), wake_at = NULL, rung_at = NULL,
         crash_count = known.crash_count + died::int
     WHERE known.id = $1 RETURNING * INTO r;
     IF r.epoch = 1 AND r.rolls_back <> '[]' THEN
@@ -159,6 +159,7 @@ _SWEEP = """
 CREATE FUNCTION lockstep_workflows_sweep_v1(most int) RETURNS jsonb LANGUAGE plpgsql AS $body$
 DECLARE
     moment constant timestamptz := clock_timestamp();
+    late lockstep_workflows_run%ROWTYPE;
     found jsonb;
 BEGIN
     WITH due AS (
@@ -173,26 +174,29 @@ BEGIN
     FROM woken WHERE w.run_id = woken.id AND w.expires_at = woken.expires_at AND w.status = 'open'
         AND w.due_at <= moment;
 
-    PERFORM lockstep_workflows_end_v1(r, 'failed', 'expired', r.node) FROM (
-        SELECT known FROM lockstep_workflows_run AS known
-        WHERE known.status IN {live} AND known.expires_at <= moment + interval '1 minute'
-        ORDER BY known.expires_at LIMIT most FOR UPDATE SKIP LOCKED) AS late (r);
+    FOR late IN SELECT r.* FROM lockstep_workflows_run AS r
+        WHERE r.status IN {live} AND r.expires_at <= moment + interval '1 minute'
+        ORDER BY r.expires_at LIMIT most FOR UPDATE SKIP LOCKED
+    LOOP
+        PERFORM lockstep_workflows_end_v1(late, 'failed', 'expired', late.node);
+    END LOOP;
 
-    WITH idle AS (
-        (SELECT r.id FROM lockstep_workflows_run AS r
+    WITH orphaned AS (
+        SELECT r.id FROM lockstep_workflows_run AS r
         WHERE r.status = 'running' AND (r.lease_until < moment
             OR lockstep_workflows_gone_v1(r.owner_pid, r.owner_since))
             AND (r.rung_at IS NULL OR r.rung_at < moment - interval '2 seconds')
-        ORDER BY r.lease_until LIMIT most FOR UPDATE SKIP LOCKED)
-        UNION ALL
-        (SELECT r.id FROM lockstep_workflows_run AS r
+        ORDER BY r.lease_until LIMIT most FOR UPDATE SKIP LOCKED
+    ), overheard AS (
+        SELECT r.id FROM lockstep_workflows_run AS r
         WHERE r.status = 'queued' AND (r.rung_at IS NULL AND r.at < moment - interval '2 seconds'
             OR r.rung_at < moment - greatest(interval '10 seconds', (moment - r.at) / 4))
             AND NOT EXISTS (SELECT FROM lockstep_workflows_run AS other WHERE other.thread = r.thread
                 AND other.id <> r.id AND other.status IN ('running', 'waiting', 'blocked'))
-        ORDER BY r.at LIMIT most FOR UPDATE SKIP LOCKED)
+        ORDER BY r.at LIMIT most FOR UPDATE SKIP LOCKED
     ), rung AS (
-        UPDATE lockstep_workflows_run AS r SET rung_at = moment FROM idle WHERE r.id = idle.id
+        UPDATE lockstep_workflows_run AS r SET rung_at = moment
+        FROM (SELECT id FROM orphaned UNION ALL SELECT id FROM overheard) AS idle WHERE r.id = idle.id
         RETURNING r.id, r.workflow
     )
     SELECT coalesce(jsonb_agg(jsonb_build_array(id, workflow)), '[]') INTO found FROM rung;
