@@ -183,3 +183,6 @@ def asynchronous() -> StateGraph:
     graph.add_edge(START, "think")
     graph.add_edge("think", "say")
     return graph
+
+
+from tests.flows import tools  # noqa: E402, F401 -- graphs whose nodes call tools

@@ -96,7 +96,7 @@ DECLARE
     due timestamptz;
 BEGIN
     SELECT * INTO t FROM jsonb_to_record(told) AS x (key text, attempt uuid, run uuid, epoch bigint, status text,
-        outcome text, kind text, error_kind text, http int, delay_s float8, stop jsonb, replayed int, by text);
+        outcome text, kind text, error_kind text, http int, delay_s float8, stop jsonb, replayed int, said_by text);
     SELECT known.expires_at, known.epoch = t.epoch AND known.status = 'running' AS owned, known.cancel_requested
     INTO r FROM lockstep_workflows_run AS known WHERE known.id = t.run FOR SHARE;
     IF t.attempt IS NULL AND r.owned IS NOT TRUE THEN
@@ -109,7 +109,7 @@ BEGIN
     due := moment + make_interval(secs => t.delay_s);
     UPDATE lockstep_workflows_toolcall AS c SET status = t.status, result = $2, error = coalesce($3, c.error),
         kind = coalesce(t.kind, c.kind), error_kind = coalesce(t.error_kind, c.error_kind),
-        next_at = coalesce(due, c.next_at), settled_by = coalesce(t.by, ''),
+        next_at = coalesce(due, c.next_at), settled_by = coalesce(t.said_by, ''),
         stops = c.stops || CASE WHEN t.stop IS NULL THEN '[]'
             ELSE jsonb_build_array(t.stop || jsonb_build_object('due', coalesce(due, c.next_at))) END,
         ended_at = CASE WHEN t.status IN ('done', 'failed') THEN moment END

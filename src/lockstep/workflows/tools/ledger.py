@@ -122,7 +122,7 @@ def settle(
     told = {
         "key": call.key, "attempt": attempt, "run": place.fence.run, "epoch": place.fence.epoch, "status": status,
         "outcome": outcome, "kind": failure and failure.kind, "error_kind": failure and failure.error,
-        "http": failure and failure.status, "delay_s": delay_s, "stop": stop, "replayed": replayed, "by": by,
+        "http": failure and failure.status, "delay_s": delay_s, "stop": stop, "replayed": replayed, "said_by": by,
     }  # fmt: skip
     (reply,) = apart.query(SETTLE, (json.dumps(told), result, error))
     answer = json.loads(reply)
