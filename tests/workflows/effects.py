@@ -12,6 +12,7 @@ import json
 import os
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -76,8 +77,12 @@ def request(op: str, key: str = "", *, timeout_s: float = 20, **how: Any) -> Any
     url = f"{os.environ['FLOWS_EFFECTS']}/?{urlencode({'op': op, **how})}"
     headers = {"Idempotency-Key": key} if key else {}
     asked = urllib.request.Request(url, data=b"{}", headers=headers)
-    with urllib.request.urlopen(asked, timeout=timeout_s) as answer:
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(asked, timeout=timeout_s) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
 
 
 def serve(file: str, place: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lockstep.workflows import start
+from lockstep.workflows.engine import advance
 from lockstep.workflows.models import Run, ToolAttempt, ToolCall, Wait
 from lockstep.workflows.ownership import here
 from tests.processes import run as run_process
@@ -17,7 +18,6 @@ from tests.search.workers import until
 from tests.workflows import workers
 from tests.workflows.answering import answered
 from tests.workflows.effects import Effects, effects
-from tests.workflows.test_faults import ended
 
 __all__ = ["effects"]
 pytestmark = pytest.mark.usefixtures("transactional_db")
@@ -29,14 +29,10 @@ def advanced(run: Run, environment: dict[str, str]) -> int:
     return run_process(workers.advance_one, str(run.pk), environment=environment)
 
 
-def followed(run: Run, environment: dict[str, str]) -> None:
-    """By a worker that takes over at once."""
-    other = start_process(workers.follow, 20, environment=environment)
-    try:
-        until(lambda: ended(run))
-    finally:
-        other.kill()
-        other.join()
+def followed(run: Run) -> None:
+    """By us: a worker whose session has ended is dead, and nobody waits for its lease."""
+    until(lambda: advance(str(run.pk)) is not None)
+    run.refresh_from_db()
 
 
 def environment(folder: Path, effects: Effects, moment: str, **server: object) -> dict[str, str]:
@@ -53,7 +49,7 @@ def test_a_keyed_effect_is_done_once_wherever_its_worker_dies(
     run = start("charging", {})
     dying = environment(tmp_path, effects, moment)
     assert advanced(run, dying) == -signal.SIGKILL
-    followed(run, dying)
+    followed(run)
     assert (run.status, run.result["steps"]) == ("succeeded", ["paid", "tell"])
     assert effects.done("pay") == 1
     assert len(effects.keys("pay")) == 1
@@ -73,7 +69,7 @@ def test_an_effect_at_most_once_is_never_asked_for_again(
     run = start("wiring", {})
     dying = environment(tmp_path, effects, moment)
     assert advanced(run, dying) == -signal.SIGKILL
-    followed(run, dying)
+    followed(run)
     if moment in ("before intent", "after result"):
         assert run.status == "succeeded"
         assert effects.requests("pay") == 1
@@ -85,8 +81,7 @@ def test_an_effect_at_most_once_is_never_asked_for_again(
     assert wait.payload["args"]["arguments"] == {"op": "pay"}
     assert wait.payload["args"]["outcome"] == "unknown"
     answered(wait, outcome="done", result={"n": 77})
-    advanced(run, dying)
-    run.refresh_from_db()
+    followed(run)
     assert (run.status, run.result["answer"]) == ("succeeded", {"n": 77})
     assert effects.requests("pay") == (0 if moment == "after intent" else 1)
     assert ToolCall.objects.get(run=run).settled_by == "7"
@@ -96,28 +91,26 @@ def test_what_a_person_says_was_not_done_is_repeated_once(tmp_path: Path, effect
     run = start("wiring", {})
     dying = environment(tmp_path, effects, "after intent")
     assert advanced(run, dying) == -signal.SIGKILL
-    followed(run, dying)
+    followed(run)
     answered(Wait.objects.get(run=run, status="open"), outcome="not_done")
-    advanced(run, dying)
-    run.refresh_from_db()
+    followed(run)
     assert run.status == "succeeded"
     assert effects.requests("pay") == 1
     assert [*ToolAttempt.objects.filter(run=run).values_list("outcome", flat=True)] == ["lost", "done"]
 
 
-def test_attempts_of_dead_workers_count(tmp_path: Path, effects: Effects) -> None:
+def test_attempts_of_dead_workers_count(
+    tmp_path: Path, effects: Effects, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two died, two are refused: four is the most, and there is no fifth."""
     run = start("charging", {})
     for number in range(2):
         folder = tmp_path / str(number)
         folder.mkdir()
-        dying = environment(folder, effects, "after effect", status=503, after=1, times=2)
-        dying |= {"FLOWS_SERVER": json.dumps({})}
-        if number == 0:
-            assert advanced(run, dying) == -signal.SIGKILL
-        else:
-            until(lambda: advanced(run, dying) == -signal.SIGKILL)
-    followed(run, environment(tmp_path, effects, "", status=503))
+        dying = environment(folder, effects, "after effect")
+        until(lambda dying=dying: advanced(run, dying) == -signal.SIGKILL)
+    monkeypatch.setenv("FLOWS_SERVER", json.dumps({"status": 503}))
+    followed(run)
     assert (run.status, run.reason) == ("failed", "ToolFailed")
     assert "'charge' failed after 4 attempts: urllib.error.HTTPError (transient)" in run.error["text"]
     assert run.node == "pay"

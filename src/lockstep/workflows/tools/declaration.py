@@ -79,7 +79,7 @@ class Tool(Generic[R]):
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
-        self.name = name or function.__name__
+        self.name = function.__name__ if name is None else name
         self.effect = effect
         self.timeout_s = timeout_s
         self.max_attempts = max_attempts

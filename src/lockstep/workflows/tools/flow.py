@@ -174,7 +174,8 @@ class _Flow:
         except Exception as error:
             yield from self._fail(error, found)
         except BaseException as error:  # this task is cancelled, or the process told to end
-            self._cancel(error, found)
+            with suppress(Fenced, EngineError):
+                yield self._cancelled(error, found)
             raise
         else:
             return (yield from self._finish(result, found.attempt))
@@ -212,12 +213,10 @@ class _Flow:
         else:
             yield from self._give_up(failure, str(error), found.attempt)
 
-    def _cancel(self, error: BaseException, found: Found) -> None:
-        """At once and in place: nobody waits for us any more."""
+    def _cancelled(self, error: BaseException, found: Found) -> Write:
         failure = Failure(Kind.CANCELLED, dotted(type(error)))
         status = "unknown" if self.call.effect == "at_most_once" else "parked"
-        with suppress(Fenced, EngineError):
-            self._settle(found.attempt, status, "cancelled", failure, None, delay_s=0.0).call()
+        return self._settle(found.attempt, status, "cancelled", failure, None, delay_s=0.0)
 
     def _give_up(self, failure: Failure, text: str, attempt: str | None) -> Steps:
         """No attempt will follow by itself: the call fails, or a person is asked."""
