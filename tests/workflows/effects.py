@@ -1,9 +1,9 @@
-"""A server in a process of its own that counts what it is asked for and what it does, in its own file.
+"""A server in a process of its own that counts what it is asked for and what it does, in a file of its own.
 
-``POST /?op=pay`` with an ``Idempotency-Key`` does a thing once for each key; without one it does it each time. The query
-says how it misbehaves: ``status=429&times=2&retry_after=1`` answers so to the first two requests of that ``op``, having
-done nothing (or having done it, with ``after=1``); ``hang=3`` does it and answers after three seconds; ``drop=1`` does it
-and closes the connection.
+``POST /?op=pay`` with an ``Idempotency-Key`` does a thing once for each key; without one it does it each time. The
+query says how it misbehaves: ``status=429&times=2&retry_after=1`` answers so to the first two requests of that ``op``,
+having done nothing (or having done it, with ``after=1``); ``hang=3`` does it and answers after three seconds;
+``drop=1`` does it and closes the connection.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def serve(file: str, place: str) -> None:
             if "drop" in asked:
                 self.connection.close()
                 return
-            self.answer(int(asked["status"]) if failing else 200, {"n": known.get(key)}, asked.get("retry_after"))
+            self.answer(
+                int(asked["status"]) if failing else 200, {"n": known.get(key)}, asked.get("retry_after")
+            )
 
         def answer(self, status: int, body: Any, retry_after: str | None) -> None:
             text = json.dumps(body).encode()

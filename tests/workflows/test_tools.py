@@ -121,9 +121,11 @@ def test_a_node_that_runs_again_gets_the_result_of_before() -> None:
     calls = ToolCall.objects.filter(run=run)
     assert {call[2] for call in work.calls} == {call.external_key for call in calls}
     assert len({call.key for call in calls}) == 3
-    assert {(call.tool, call.effect, call.status, call.node) for call in calls} == {("pay", "keyed", "done", "n0")}
-    assert calls[0].args == {"order": 7, "amount": 5}
-    assert calls[0].result == {"call": 1}
+    assert {(call.tool, call.effect, call.status, call.node) for call in calls} == {
+        ("pay", "keyed", "done", "n0")
+    }
+    assert calls[0].arguments == {"order": 7, "amount": 5}
+    assert calls[0].value == {"call": 1}
     assert attempts(run) == [("done", "")] * 3
     assert all(row.elapsed_ms is not None for row in ToolAttempt.objects.filter(run=run))
 
@@ -306,7 +308,12 @@ def test_what_was_certainly_not_done_is_tried_again_even_once(error: Exception) 
 
 @pytest.mark.parametrize(
     ("outcome", "result", "calls"),
-    [(Outcome(done=True, result=5), 5, 1), (Outcome(done=False), {"call": 2}, 2), (None, None, 1), ("yes", None, 1)],
+    [
+        (Outcome(done=True, result=5), 5, 1),
+        (Outcome(done=False), {"call": 2}, 2),
+        (None, None, 1),
+        ("yes", None, 1),
+    ],
 )
 def test_a_hook_finds_out_what_became_of_it(
     outcome: Any, result: Any, calls: int, caplog: pytest.LogCaptureFixture
@@ -366,6 +373,23 @@ def test_a_result_that_comes_after_the_run_was_lost_is_a_fact(effect: Any) -> No
     assert len(work.calls) == 1
 
 
+def test_whoever_lost_the_run_begins_no_effect() -> None:
+    work = Flaky()
+
+    @tool(effect="keyed")
+    def pay() -> Any:
+        return work()
+
+    def body(state: State) -> State:
+        taken_over(context.current().run)
+        return {"answer": pay()}
+
+    run = made(body)
+    assert (run.status, run.epoch) == ("running", 2)
+    assert work.calls == []
+    assert not run.tools.exists()
+
+
 def test_whoever_lost_the_run_begins_no_attempt_after_a_failed_one() -> None:
     def fail() -> Any:
         taken_over(context.current().run)
@@ -383,7 +407,9 @@ def test_whoever_lost_the_run_begins_no_attempt_after_a_failed_one() -> None:
     assert attempts(run) == [("failed", "transient")]
 
 
-def test_a_statement_whose_reply_was_lost_is_the_same_when_it_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_statement_whose_reply_was_lost_is_the_same_when_it_is_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     work = Flaky(TimeoutError(), Refused(429, **{"Retry-After": "60"}))
 
     @tool(effect="keyed", backoff=QUICK)
@@ -443,6 +469,20 @@ def test_a_long_delay_frees_the_worker(effects: Effects) -> None:
     assert run.result == {"answer": [{"n": 3}, "approve"]}
     assert effects.requests("pay") == 3
     assert ToolCall.objects.get(run=run).attempts == 3
+
+
+def test_attempts_count_over_all_that_a_run_was_parked() -> None:
+    work = Flaky(*[Refused(429, **{"Retry-After": "60"})] * 9)
+
+    @tool(effect="keyed", max_attempts=3)
+    def pay() -> Any:
+        return work()
+
+    run = made(lambda state: {"answer": pay()})
+    for calls in (1, 2):
+        assert (run.status, len(work.calls)) == ("waiting", calls)
+        woken(run)
+    assert (run.status, run.reason, len(work.calls)) == ("failed", "ToolFailed", 3)
 
 
 def test_retry_after_is_obeyed_in_place(effects: Effects) -> None:
@@ -831,7 +871,10 @@ def test_an_agents_tool_is_called_once_for_each_call_of_the_model(is_async: bool
 
     run = made(graph=graph, messages=[agents_call("pay", order=7)])
     assert run.status == "waiting"
-    assert sorted(json.loads(row.result and json.dumps(row.result))["order"] for row in run.tools.all()) == [7, 7]
+    assert sorted(json.loads(row.result and json.dumps(row.result))["order"] for row in run.tools.all()) == [
+        7,
+        7,
+    ]
     assert len(work.calls) == 2
     assert len({call[1] for call in work.calls}) == 2
     answered(Wait.objects.get(run=run), "approve")

@@ -78,7 +78,16 @@ def test_a_status_says_whether_the_server_did_anything(client: Client, status: i
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     ("told", "seconds"),
-    [("3", 3), ("0", 0), ("-5", 0), ("1.5", 1.5), ("soon", None), ("", None), ("nan", None), ("1e99", LONGEST_S)],
+    [
+        ("3", 3),
+        ("0", 0),
+        ("-5", 0),
+        ("1.5", 1.5),
+        ("soon", None),
+        ("", None),
+        ("nan", None),
+        ("1e99", LONGEST_S),
+    ],
 )
 def test_retry_after_is_read(client: Client, told: str, seconds: float | None) -> None:
     assert classify(client(429, **{"Retry-After": told})).retry_after_s == seconds
@@ -105,10 +114,10 @@ UNSENT, SENT, NEVER = "transient unsent", "transient sent", "permanent sent"
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (TimeoutError(), SENT), (TimeoutError(), SENT), (ConnectionResetError(), SENT), (BrokenPipeError(), SENT),
+        (TimeoutError(), SENT), (ConnectionResetError(), SENT), (BrokenPipeError(), SENT),
         (ConnectionRefusedError(), UNSENT), (socket.gaierror(-2, "no such host"), UNSENT),
-        (OSError(errno.EHOSTUNREACH, "no"), UNSENT), (OSError(errno.ENOSPC, "full"), NEVER), (FileNotFoundError(), NEVER),
-        (PermissionError(), NEVER), (http.client.RemoteDisconnected(), SENT), (http.client.IncompleteRead(b""), SENT),
+        (OSError(errno.EHOSTUNREACH, "no"), UNSENT), (OSError(errno.ENOSPC, "full"), NEVER),
+        (FileNotFoundError(), NEVER), (PermissionError(), NEVER), (http.client.RemoteDisconnected(), SENT), (http.client.IncompleteRead(b""), SENT),
         (ssl.SSLEOFError(), SENT), (ssl.SSLCertVerificationError(), NEVER),
         (urllib.error.URLError(ConnectionRefusedError()), UNSENT), (urllib.error.URLError(TimeoutError()), SENT),
         (urllib.error.URLError(ssl.SSLCertVerificationError()), NEVER), (urllib.error.URLError("unknown type"), NEVER),
@@ -177,7 +186,7 @@ def test_real_clients_on_real_sockets(client: Callable[[str], Any], tmp_path: An
             (f"{url}&status=503", "transient", True), (f"{url}&status=404", "permanent", False),
             (f"{url}&status=429&retry_after=7", "transient", False), ("http://nowhere.invalid/", "transient", False),
         ):  # fmt: skip
-            with pytest.raises(Exception) as caught:
+            with pytest.raises(Exception) as caught:  # noqa: PT011 -- of many classes
                 client(address)
             found = classify(caught.value)
             assert (found.kind, found.sent) == (kind, sent), address

@@ -8,7 +8,8 @@ LIVE = "('queued', 'running', 'waiting', 'blocked')"
 
 # The tables that hold content of runs, each with a partition for what expires then.
 EXPIRY = r"""
-CREATE OR REPLACE FUNCTION lockstep_workflows_expiry_v1(moment timestamptz) RETURNS timestamptz LANGUAGE plpgsql AS $body$
+CREATE OR REPLACE FUNCTION lockstep_workflows_expiry_v1(moment timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql AS $body$
 DECLARE
     expires timestamptz;
 BEGIN

@@ -144,8 +144,8 @@ class Tool(Generic[R]):
             raise ValueError("isolation is 'thread' or 'process'.")
         if self.isolation == "process" and (self.is_async or "<locals>" in self.function.__qualname__):
             raise TypeError(
-                f"Tool {self.name!r}: isolation='process' is for plain functions at the top of a module: another process"
-                " has to import it, and async ones can be cancelled."
+                f"Tool {self.name!r}: isolation='process' is for plain functions at the top of a module: another"
+                " process has to import it, and async ones can be cancelled."
             )
 
     # a call
@@ -183,7 +183,9 @@ class Tool(Generic[R]):
         return bound, external
 
     def _call(self, place: places.Place, bound: inspect.BoundArguments, external: str) -> Call:
-        text = place.tracer.codec.dumps(dict(bound.arguments), name=self.name)
+        # in jsonb's own order of keys, so that the row shows them as they are
+        ordered = sorted(bound.arguments.items(), key=lambda one: (len(one[0].encode()), one[0]))
+        text = place.tracer.codec.dumps(dict(ordered), name=self.name)
         key = place.key(self.name, text)
         return Call(place, key, external or key, self.name, self.effect, self.max_attempts, text)
 
@@ -304,8 +306,8 @@ def tool(
         max_attempts: over all crashes.
         backoff: between attempts.
         classify: error -> ``transient``, ``permanent``, ``unknown``, or None for our own opinion.
-        on_failure: of a failure for good: ``raise`` ToolFailed; ``review``: a person decides; or what is called with the
-            same arguments instead, another tool for example.
+        on_failure: of a failure for good: ``raise`` ToolFailed; ``review``: a person decides; or what is called with
+            the same arguments instead, another tool for example.
         reconcile: for ``at_most_once``: (key, arguments) -> ``Outcome``, or None where it cannot say and a person must.
         assignee: group that may say what became of a call; empty: everybody with the permission.
         isolation: ``process``: each call in a process of its own, which is killed when its time is over.

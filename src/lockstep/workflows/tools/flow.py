@@ -142,8 +142,8 @@ class _Flow:
         )  # fmt: skip
         if self.answer.approved and self.answer.args.get("key") != self.call.key:
             raise ToolMisused(
-                f"An answer about another call came to tool {self.call.tool!r}: calls of one node that may stop are made"
-                " one after the other, not in threads.",
+                f"An answer about another call came to tool {self.call.tool!r}: calls of one node that may stop are"
+                " made one after the other, not in threads.",
                 tool=self.call.tool,
             )
 

@@ -85,8 +85,8 @@ def begin(call: Call, *, replayed: int, again: str = "") -> Found:
         )
     if found.state == "rootless":
         raise ToolMisused(
-            f"Tool {call.tool!r} has effects, and the state that its node stands on is not stored: after a crash this call"
-            " could not be told from another one. Nodes with effects belong in graphs that keep checkpoints.",
+            f"Tool {call.tool!r} has effects, and the state that its node stands on is not stored: after a crash this"
+            " call could not be told from another one. Nodes with effects belong in graphs that keep checkpoints.",
             tool=call.tool,
         )
     return found

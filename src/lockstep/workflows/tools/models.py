@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -72,6 +72,22 @@ class ToolCall(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tool}: {self.status}"
+
+    @property
+    def arguments(self) -> Any:
+        """What it was called with, by name."""
+        return _decoded(self.args)
+
+    @property
+    def value(self) -> Any:
+        """What it gave; None while it is not done."""
+        return None if self.result is None else _decoded(self.result)
+
+
+def _decoded(data: Any) -> Any:
+    from lockstep.workflows.state import codec
+
+    return codec().decode(data)
 
 
 class ToolAttempt(models.Model):
