@@ -29,6 +29,7 @@ from tests.flows.tools import QUICK, apart, gone, unpicklable
 from tests.search.workers import until
 from tests.workflows.answering import answered
 from tests.workflows.effects import Effects, effects, request
+from tests.workflows.test_tools_crash import lives
 
 __all__ = ["effects"]
 pytestmark = pytest.mark.django_db
@@ -639,20 +640,10 @@ def test_a_process_of_its_own_is_killed_when_its_time_is_over(
     assert threads.abandoned() == 0
     pids = [int(line.split()[0]) for line in (tmp_path / "pid").read_text().splitlines()]
     assert pids[0] == first["pid"]
-    assert not any(_lives(pid) for pid in pids)
+    assert not any(lives(pid) for pid in pids)
     for broken, error in ((gone, "ToolDied"), (unpicklable, "ToolMisused")):
         monkeypatch.setattr(broken, "timeout_s", 60)
         assert error in made(lambda state, broken=broken: {"answer": broken("go")}).error["text"]
-
-
-def _lives(pid: int) -> bool:
-    import os
-
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 # where it may be called

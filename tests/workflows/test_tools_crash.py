@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from lockstep.workflows.ownership import here
 from tests.processes import run as run_process
 from tests.processes import start as start_process
 from tests.search.workers import until
-from tests.workflows import workers
+from tests.workflows import tool_workers, workers
 from tests.workflows.answering import answered
 from tests.workflows.effects import Effects, effects
 
@@ -145,3 +146,26 @@ def test_a_worker_that_lost_its_run_begins_no_effect(tmp_path: Path, effects: Ef
     assert not ToolCall.objects.filter(run=run).exists()
     run.refresh_from_db()
     assert (run.status, run.epoch) == ("running", 2)
+
+
+def test_the_process_of_a_tool_dies_with_its_worker(tmp_path: Path) -> None:
+    said = tmp_path / "said.txt"
+    known = workers.environment(tmp_path)
+    worker = start_process(tool_workers.call_apart, 100, environment=known, output=said)
+    try:
+        until(lambda: (tmp_path / "done.txt").exists() or worker.exitcode is not None)
+        pid = int((tmp_path / "done.txt").read_text().split()[0])
+        assert pid != worker.pid
+        assert lives(pid)
+    finally:
+        worker.kill()
+        worker.join()
+    until(lambda: not lives(pid))
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
