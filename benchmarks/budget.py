@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> Report:
         link.execute(PRICE)
         for statement in (*PAIRS, *RANDOM):
             link.execute(statement)
-        pairs = throughput(link, rounds, seconds)
+        pairs = throughput(link, (RACERS,) if options.quick else CLIENTS, rounds, seconds)
         capped = {arm: race_for_the_cap(link, arm, seconds) for arm in RACING}
         drifted = drift(link, operations, options.seed)
     recipe = {"rounds": rounds, "seconds": seconds, "operations": operations, "seed": options.seed}
@@ -90,13 +90,13 @@ def connect() -> psycopg.Connection[Any]:
 
 
 def throughput(
-    link: psycopg.Connection[Any], rounds: int, seconds: int
+    link: psycopg.Connection[Any], numbers: Sequence[int], rounds: int, seconds: int
 ) -> dict[tuple[str, int, str], list[float]]:
     """Pairs a second of each (scope, clients, arm), in turns; the arm that goes first rotates."""
     turns: list[tuple[str, int, Callable[[int, int], float]]] = [
         (scope, clients, lambda clients, seconds, scope=scope: by_pgbench(link, scope, clients, seconds))
         for scope in SCRIPTS
-        for clients in CLIENTS
+        for clients in numbers
     ]
     turns.append(("python", RACERS, lambda clients, seconds: by_python(link, clients, seconds)))
     found: dict[tuple[str, int, str], list[float]] = {}

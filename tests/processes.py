@@ -33,6 +33,10 @@ PRELOAD = [
     "django.test",
     "pgvector.django",
     "psycopg.conninfo",
+    "langgraph.graph",
+    "langgraph.types",
+    "langchain_core.messages",
+    "psycopg_pool",
     "lockstep.core.ports",
     "lockstep.core.conf",
 ]

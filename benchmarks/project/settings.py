@@ -21,6 +21,7 @@ INSTALLED_APPS = [
     "lockstep.privacy",
     "lockstep.prompts",
     "lockstep.search",
+    "lockstep.workflows",
     "benchmarks.project.catalogue",
 ]
 DATABASES = {

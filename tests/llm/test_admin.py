@@ -389,7 +389,7 @@ def test_a_call_without_arithmetic_says_why(facts: dict[str, Any], said: str, bo
 
 def test_a_call_shows_its_attempts_its_tools_and_its_result_and_that_no_content_is_kept(boss: Client) -> None:
     shared = uuid.uuid4()
-    first = call(invocation=shared, outcome="error", error_type="RateLimited")
+    first = call(id=shared, invocation=shared, outcome="error", error_type="RateLimited")
     tools = [
         {"id": "1", "name": MARKUP, "ok": False},
         {"id": "2", "name": "b", "ok": True},

@@ -55,7 +55,17 @@ def worked_out_again(row: Call) -> int | None:
 def test_every_row_of_the_ledger_can_be_worked_out_again(golden: Golden) -> None:
     call = asked(golden.model, golden.tokens[:2])
     begin(call)
+    bound = Call.objects.get(pk=call.id)
+    assert bound.price_id == lookup.price_id(bound.provider, bound.request_model, bound.at, bound.bound_input)
+    assert bound.bound_micros == lookup.bound_micros(
+        bound.price_id,
+        bound.rate_id,
+        bound.at,
+        input_tokens=bound.bound_input,
+        output_tokens=bound.bound_output,
+    )
     row = made(call, Usage(*golden.tokens))
+    assert row.price_id == lookup.price_id(row.provider, row.request_model, row.at, row.input_tokens or 0)
     assert row.cost_micros == worked_out_again(row)
     assert (row.cost_micros is None) == (golden.model in ("openai:unheard-of", "acme:yen"))
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.db import connection, transaction
 
 from lockstep.core import context
-from lockstep.workflows import cancel, draining, registry, start, workflow
+from lockstep.core.models import Notice
+from lockstep.workflows import cancel, draining, registry, retry, start, workflow
 from lockstep.workflows.engine import advance
 from lockstep.workflows.exceptions import (
     IdempotencyConflict,
+    NotRetryable,
     RunBusy,
     StateTooLarge,
     UnknownWorkflow,
@@ -326,3 +330,63 @@ def test_a_run_with_a_healthy_owner_is_left_alone() -> None:
     )
     assert due() == []
     assert advance(str(run.pk)) is None
+
+
+def test_a_worker_without_celery_takes_what_is_due() -> None:
+    first, second = start("linear", {}, thread="t"), start("fan_out", {}, thread="t")
+    out = io.StringIO()
+    call_command("lockstep_work", stdout=out)
+    assert out.getvalue().splitlines() == [f"linear {first.pk}: succeeded", f"fan_out {second.pk}: succeeded"]
+
+
+def test_runs_that_a_deploy_would_break_are_named_before_it() -> None:
+    out = io.StringIO()
+    went("review", {"amount": 1})
+    call_command("lockstep_check_upgrade", stdout=out)
+    assert "All 1 live runs can go on." in out.getvalue()
+    old, gone = went("review", {"amount": 2}), went("review", {"amount": 3})
+    sql("UPDATE lockstep_workflows_run SET version = '0' WHERE id = %s", old.pk)
+    sql("DELETE FROM lockstep_workflows_checkpoint WHERE run_id = %s", gone.pk)
+    with pytest.raises(SystemExit) as ended:
+        call_command("lockstep_check_upgrade", stdout=out)
+    assert ended.value.code == 1
+    assert f"{old.pk} review 0 (waiting): Workflow 'review' has no version '0' here" in out.getvalue()
+    assert f"{gone.pk} review 1 (waiting): Its latest checkpoint is gone." in out.getvalue()
+    assert "2 of 3 live runs would be blocked." in out.getvalue()
+
+
+def test_a_run_that_was_given_up_is_told_to_people_once_and_taken_back() -> None:
+    run = start("review", {"amount": 1})
+    advance(str(run.pk))
+    sql(
+        "UPDATE lockstep_workflows_run SET status = 'running', lease_until = now() - interval '1 second',"
+        " crash_count = 6 WHERE id = %s",
+        run.pk,
+    )
+    advance(str(run.pk))
+    assert [*Notice.objects.values_list("topic", "resolves")] == [("workflows.dead", False)]
+    assert "review" in Notice.objects.get().subject
+    retry(run)
+    assert [*Notice.objects.order_by("pk").values_list("resolves", flat=True)] == [False, True]
+    assert advance(str(run.pk)) == "waiting"
+    assert Wait.objects.get(run=run).status == "open"
+    with pytest.raises(NotRetryable, match="waiting"):
+        retry(run)
+
+
+def test_ten_thousand_runs_that_wait_cost_a_sweep_no_look_at_the_table() -> None:
+    sql(
+        "INSERT INTO lockstep_workflows_run (id, workflow, version, thread, status, reason, node, user_id, user_key,"
+        " feature, cohort, tenant, input_digest, epoch, owner, cancel_requested, crash_count, transitions, head,"
+        " rolls_back, at, expires_at, wake_at) SELECT gen_random_uuid(), 'review', '1', n::text, 'waiting', '', '', '',"
+        " '', '', '', '', '', 1, '', false, 0, 1, '', '[]', now() - interval '1 hour', now() + interval '20 days',"
+        " now() + n * interval '1 minute' FROM generate_series(1, 10000) AS n"
+    )
+    sql("ANALYZE lockstep_workflows_run")
+    seen = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'lockstep_workflows_run'"
+    with connection.cursor() as cursor:
+        cursor.execute(seen)
+        before = cursor.fetchone()
+        assert due() == []
+        cursor.execute(seen)
+        assert cursor.fetchone() == before

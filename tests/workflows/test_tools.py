@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypedDict
 
@@ -17,7 +18,17 @@ from django.utils import timezone
 from langgraph.graph import START, StateGraph
 
 from lockstep.core import context
-from lockstep.workflows import Backoff, Outcome, cancel, connection, request_review, start, tool, workflow
+from lockstep.workflows import (
+    Backoff,
+    Outcome,
+    cancel,
+    connection,
+    request_review,
+    retry,
+    start,
+    tool,
+    workflow,
+)
 from lockstep.workflows.engine import advance
 from lockstep.workflows.exceptions import EffectsForbidden, ToolFailed, ToolMisused, Unstorable
 from lockstep.workflows.models import Checkpoint, Run, ToolAttempt, ToolCall, Wait
@@ -207,6 +218,60 @@ def test_a_failure_for_good_is_the_same_when_the_node_runs_again() -> None:
     assert seen[0] == seen[1]
     assert seen[0][1:] == ("pay", "permanent", "ValueError", 1, "no such order")
     assert len(work.calls) == 1
+
+
+def test_a_run_that_is_tried_again_tries_the_call_that_failed_it() -> None:
+    work, other = Flaky(Refused(503), Refused(503), Refused(404), Refused(503)), Flaky(ValueError())
+    keys: list[str] = []
+
+    @tool(effect="keyed")
+    def look() -> Any:
+        return other()
+
+    @tool(effect="keyed", backoff=QUICK, max_attempts=2)
+    def pay(*, idempotency_key: str) -> Any:
+        keys.append(idempotency_key)
+        return work()
+
+    def body(state: State) -> State:
+        with suppress(ToolFailed):  # the node went on without it, and does so again
+            look()
+        return {"answer": pay()}
+
+    run = made(body)
+    assert (run.status, len(work.calls)) == ("failed", 2)
+    retry(run)
+    assert (on(run).status, len(work.calls)) == ("failed", 3)
+    retry(run)
+    assert on(run).result == {"answer": {"call": 5}}
+    assert len(set(keys)) == 1
+    assert len(other.calls) == 1
+
+
+def test_a_run_that_is_tried_again_repeats_nothing_that_may_have_been_done() -> None:
+    work = Flaky(KeyError("reference"))
+
+    @tool(effect="at_most_once")
+    def wire() -> Any:
+        return work()
+
+    run = made(lambda state: {"answer": wire()})
+    assert run.status == "failed"
+    retry(run)
+    assert on(run).status == "waiting"
+    answered(Wait.objects.get(run=run), outcome="not_done")
+    assert on(run).result == {"answer": {"call": 2}}
+
+
+@pytest.mark.parametrize("text", ["nul \0", "half \ud800", "x" * 20_000])
+def test_whatever_an_error_says_can_be_kept(text: str) -> None:
+    @tool
+    def pay() -> Any:
+        raise ValueError(text)
+
+    run = made(lambda state: {"answer": pay()})
+    assert run.reason == "ToolFailed"
+    assert run.tools.get().error["text"][:3] == text[:3]
 
 
 def test_langgraphs_error_handler_gets_the_failure() -> None:

@@ -50,6 +50,7 @@ def advance_all(runs: list[str], at: float) -> None:
     for run in runs:
         held = here().acquire(run)
         print(run if held else "-", flush=True)
+    time.sleep(10)  # whoever ends is no owner any more
 
 
 def follow(seconds: float) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lockstep.workflows.controls import cancel, retry
     from lockstep.workflows.questions import Review, request_review, sleep_until, wait_for_event
     from lockstep.workflows.registry import workflow
     from lockstep.workflows.saver import DjangoSaver
-    from lockstep.workflows.starting import cancel, start
+    from lockstep.workflows.starting import start
     from lockstep.workflows.tools.declaration import Backoff, Tool, tool
     from lockstep.workflows.tools.flow import Outcome
     from lockstep.workflows.tools.threads import abandoned
@@ -22,6 +23,7 @@ __all__ = [
     "abandoned",
     "cancel",
     "request_review",
+    "retry",
     "sleep_until",
     "start",
     "tool",
@@ -36,8 +38,9 @@ _PLACES = {
     "Review": "questions",
     "Tool": "tools.declaration",
     "abandoned": "tools.threads",
-    "cancel": "starting",
+    "cancel": "controls",
     "request_review": "questions",
+    "retry": "controls",
     "sleep_until": "questions",
     "start": "starting",
     "tool": "tools.declaration",

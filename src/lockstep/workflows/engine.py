@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
-from langgraph.types import Command
+from langgraph.types import Command, StateSnapshot
 
 from lockstep.core import context
 from lockstep.workflows import doorbell, registry
@@ -99,8 +99,8 @@ class _Advance:
         except Exception as error:  # a module that cannot be imported, a graph that does not compile
             logger.exception("The graph of run %s cannot be built.", self.held.id)
             return End("blocked", "graph_broken", error=_told(error))
-        self.tracer = Tracer(here().name, DjangoSaver(types=found.types).codec, fence=self.held.fence)
-        self.saver = DjangoSaver(fence=self.held.fence, types=found.types, tracer=self.tracer)
+        self.tracer = Tracer(here().name, found.codec, fence=self.held.fence)
+        self.saver = DjangoSaver(fence=self.held.fence, codec=found.codec, tracer=self.tracer)
         self.graph = found.with_saver(self.saver)
         self.config: Any = {
             "configurable": {"thread_id": self.row["thread"]},
@@ -168,7 +168,7 @@ class _Advance:
             )
         state = self.graph.get_state(self.config)
         if self.row["died"]:
-            self._note_deaths(state)
+            self._note_deaths()
             if self.row["crash_count"] > settings().most_crashes:
                 return End("dead", "crashed", node=", ".join(state.next))
         pending = {interrupt.id for interrupt in state.interrupts}
@@ -179,20 +179,16 @@ class _Advance:
                 answers[answer["interrupt"]] = _answer(answer)
         return Command(resume=answers) if answers else None
 
-    def _note_deaths(self, state: Any) -> None:
+    def _note_deaths(self) -> None:
         """Those that were to run when the last owner died: which of them had begun, nobody knows."""
-        self.saver.note(
-            self.row["thread"],
-            [
-                {
-                    "ns": "", "step": state.metadata.get("step"), "node": task.name, "task": task.id, "attempt": 1,
-                    "status": "died", "error": "", "digest": "", "ms": None, "ago": None,
-                    "worker": self.row["previous"], "checkpoint": self.row["head"],
-                }
-                for task in state.tasks
-                if task.result is None and not task.interrupts
-            ],
-        )  # fmt: skip
+        state = self.graph.get_state(self.config, subgraphs=True)
+        self.saver.note(self.row["thread"], [self._death(*found) for found in _unfinished(state, "")])
+
+    def _death(self, task: Any, step: int | None, ns: str) -> dict[str, Any]:
+        return {
+            "ns": ns, "step": step, "node": task.name, "task": task.id, "attempt": 1, "status": "died", "error": "",
+            "digest": "", "ms": None, "ago": None, "worker": self.row["previous"], "checkpoint": self.row["head"],
+        }  # fmt: skip
 
     def _drained(self) -> End:
         if self.held.fence.lost:
@@ -214,6 +210,17 @@ class _Advance:
     def _user(self) -> Any:
         key = self.row["user_id"]
         return get_user_model()._default_manager.filter(pk=key).first() if key else None
+
+
+def _unfinished(state: Any, ns: str) -> Iterator[tuple[Any, int | None, str]]:
+    """Tasks that have not come to an end; of a subgraph that was begun, those within."""
+    for task in state.tasks:
+        if task.result is not None or task.interrupts:
+            continue
+        if isinstance(task.state, StateSnapshot) and task.state.tasks:
+            yield from _unfinished(task.state, task.state.config["configurable"]["checkpoint_ns"])
+        else:
+            yield task, (state.metadata or {}).get("step"), ns
 
 
 def _answer(answer: Mapping[str, Any]) -> Any:

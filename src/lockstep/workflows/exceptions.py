@@ -11,6 +11,7 @@ __all__ = [
     "HistoryLost",
     "IdempotencyConflict",
     "NotAnswerable",
+    "NotRetryable",
     "RunBusy",
     "StateTooLarge",
     "ToolDied",
@@ -38,6 +39,10 @@ class Fenced(WorkflowError, RuntimeError):
 
 class UnknownWorkflow(WorkflowError, LookupError):
     """No workflow has that name and version here. Declare it with @workflow in the module ``workflows`` of an app."""
+
+
+class NotRetryable(WorkflowError, ValueError):
+    """The run is not one that could be tried again."""
 
 
 class RunBusy(WorkflowError, RuntimeError):

@@ -14,7 +14,7 @@ from langgraph.pregel import Pregel
 from langgraph.types import Send
 
 from lockstep.workflows.saver import DjangoSaver
-from lockstep.workflows.state import digest
+from lockstep.workflows.state import codec, digest
 from lockstep.workflows.tracing import Node
 
 __all__ = ["Graph"]
@@ -35,7 +35,7 @@ class Graph:
                 f"{type(given).__qualname__}."
             )
         self.compiled = given
-        self.types = _types(given)
+        self.codec = codec().allowing(_types(given))
         self.is_async = any(_only_async(node) for graph in _graphs(given) for node in graph.nodes.values())
         for graph in _graphs(given):
             for name, node in graph.nodes.items():

@@ -5,13 +5,16 @@ A run itself holds no content: what went in, came out and was in between stands 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from lockstep.workflows.tools.models import ToolAttempt, ToolCall
+
+if TYPE_CHECKING:
+    from lockstep.workflows.codec import Codec
 
 __all__ = [
     "Checkpoint",
@@ -128,9 +131,8 @@ class Run(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["-at"], name="lockstep_workflows_run_at"),
             models.Index(fields=["thread", "at"], name="lockstep_workflows_run_thread"),
-            models.Index(
-                fields=["lease_until"], condition=Q(status="running"), name="lockstep_workflows_run_leased"
-            ),
+            # not by lease_until: each transition would have to write every index anew
+            models.Index(fields=["id"], condition=Q(status="running"), name="lockstep_workflows_run_owned"),
             models.Index(fields=["at"], condition=Q(status="queued"), name="lockstep_workflows_run_queued"),
             models.Index(
                 fields=["wake_at"],
@@ -163,11 +165,20 @@ class Run(models.Model):
         """``{"kind": …, "text": …, "node": …}`` of what ended it; None where nothing did."""
         return self._content("error")
 
-    def _content(self, kind: str) -> Any:
-        from lockstep.workflows.state import codec
+    @property
+    def codec(self) -> Codec:
+        """What its state is written and read with; without its graph only what every state may hold can be read."""
+        from lockstep.workflows import registry, state
+        from lockstep.workflows.exceptions import UnknownWorkflow
 
+        try:
+            return registry.find(self.workflow, self.version).graph().codec
+        except UnknownWorkflow:
+            return state.codec()
+
+    def _content(self, kind: str) -> Any:
         found = RunContent.objects.filter(run=self, kind=kind, expires_at=self.expires_at).first()
-        return None if found is None else codec().decode(found.data)
+        return None if found is None else self.codec.decode(found.data)
 
 
 LIVE = (Run.Status.QUEUED, Run.Status.RUNNING, Run.Status.WAITING, Run.Status.BLOCKED)

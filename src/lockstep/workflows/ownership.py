@@ -112,7 +112,8 @@ class Owner:
         if under_test_runner() or settings().pooler == "transaction":
             return None, None
         with self._lock:
-            if self._session is None or self._session.closed:
+            if self._session is None or _over(self._session):
+                self.close()
                 try:
                     self._session = apart.connect(connect_timeout=5)
                     row = self._session.execute(SESSION).fetchone()
@@ -171,20 +172,26 @@ class Owner:
             tell(fence)
 
     def _lost_session(self) -> bool:
-        return self._session is not None and self._session.closed
+        return self._identity[0] is not None and (self._session is None or self._session.closed)
 
     def _pause(self) -> None:
         """Until the next look; at once when the server ends the session, so that nobody takes the runs for orphans."""
         session = self._session
-        if session is None or session.closed:
+        if session is None:
             time.sleep(LOOK_S)
-            return
-        try:
-            readable, _, _ = select.select([session.fileno()], [], [], LOOK_S)
-            if readable:  # nothing is asked just now: the server has something to say, which is good-bye
-                session.execute("SELECT 1")
-        except (psycopg.Error, OSError, ValueError):
+        elif _over(session, LOOK_S):
             self.close()
+
+
+def _over(session: psycopg.Connection[Any], wait_s: float = 0) -> bool:
+    """Whether the server has ended the session. Nothing is asked just now: what it has to say is good-bye."""
+    try:
+        readable, _, _ = select.select([session.fileno()], [], [], wait_s)
+        if readable:
+            session.execute("SELECT 1")
+    except (psycopg.Error, OSError, ValueError):
+        return True
+    return False
 
 
 _owner: Owner | None = None

@@ -26,12 +26,12 @@ from langgraph.checkpoint.base import (
 )
 
 from lockstep.core.testruns import under_test_runner
-from lockstep.workflows import flushing, reading
+from lockstep.workflows import flushing, reading, state
 from lockstep.workflows.codec import Codec, Serde
 from lockstep.workflows.conf import settings
 from lockstep.workflows.connection import apart
 from lockstep.workflows.exceptions import Fenced, StateTooLarge
-from lockstep.workflows.state import codec, digest
+from lockstep.workflows.state import digest
 from lockstep.workflows.tracing import Tracer
 
 __all__ = ["DjangoSaver", "Fence"]
@@ -102,11 +102,10 @@ class DjangoSaver(BaseCheckpointSaver[int]):
     """
 
     def __init__(
-        self, *, fence: Fence | None = None, types: Sequence[Any] = (), tracer: Tracer | None = None
+        self, *, fence: Fence | None = None, codec: Codec | None = None, tracer: Tracer | None = None
     ) -> None:
-        given = codec().allowing(types)
-        super().__init__(serde=Serde(given))
-        self.codec: Codec = given
+        self.codec = codec or state.codec()
+        super().__init__(serde=Serde(self.codec))
         self.fence = fence
         self.tracer = tracer
         self._known: dict[tuple[str, str], _Known] = {}
@@ -116,10 +115,8 @@ class DjangoSaver(BaseCheckpointSaver[int]):
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> DjangoSaver:
         """A saver that knows these classes too; LangGraph asks for those of a graph's schema."""
-        other = DjangoSaver(fence=self.fence, tracer=self.tracer)
-        other.codec = self.codec.allowing(extra_allowlist)
-        other.serde = Serde(other.codec)
-        return other
+        wider = self.codec.allowing(extra_allowlist)
+        return self if wider is self.codec else DjangoSaver(fence=self.fence, codec=wider, tracer=self.tracer)
 
     # writing
 
@@ -132,13 +129,13 @@ class DjangoSaver(BaseCheckpointSaver[int]):
     ) -> RunnableConfig:
         thread, ns, parent = _place(config)
         with self._lock:
-            state, kept, known = self._state(thread, ns, parent, checkpoint)
+            values, kept, known = self._state(thread, ns, parent, checkpoint)
             told = {
                 "id": checkpoint["id"], "ns": ns, "parent": parent, "step": metadata.get("step"),
                 "source": metadata.get("source"), "digest": _fingerprint(known),
             }  # fmt: skip
             self._commit(
-                thread, told, state, self._meta(checkpoint, get_checkpoint_metadata(config, metadata), kept)
+                thread, told, values, self._meta(checkpoint, get_checkpoint_metadata(config, metadata), kept)
             )
             self._known[thread, ns] = known
         return {"configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint["id"]}}

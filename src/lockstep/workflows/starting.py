@@ -15,9 +15,9 @@ from lockstep.workflows import doorbell, registry
 from lockstep.workflows.conf import settings
 from lockstep.workflows.exceptions import IdempotencyConflict, RunBusy, StateTooLarge
 from lockstep.workflows.models import Run
-from lockstep.workflows.state import codec, digest
+from lockstep.workflows.state import digest
 
-__all__ = ["IfBusy", "cancel", "start"]
+__all__ = ["IfBusy", "start"]
 
 IfBusy = Literal["enqueue", "reject", "interrupt", "rollback"]
 LIMITS = {"thread": 200, "idempotency_key": 200}
@@ -58,7 +58,7 @@ def start(
     if if_busy not in ("enqueue", "reject", "interrupt", "rollback"):
         raise ValueError(f"if_busy is 'enqueue', 'reject', 'interrupt' or 'rollback', not {if_busy!r}.")
     run = new_id()
-    text = codec().allowing(found.graph().types).dumps(input, name="input")
+    text = found.graph().codec.dumps(input, name="input")
     if len(text) > settings().max_state_bytes:
         raise StateTooLarge(size=len(text))
     around = context.current()
@@ -91,20 +91,6 @@ def start(
     if not answer.get("known"):
         transaction.on_commit(lambda: doorbell.ring(run, found.queue), using=alias, robust=True)
     return Run.objects.using(alias).get(pk=answer["run"])
-
-
-def cancel(run: Run | str, *, reason: str = "cancelled") -> str:
-    """End a run: at once where nobody is at it, else at its next transition. The status that it has now."""
-    alias = settings().database
-    with connections[alias].cursor() as cursor:
-        cursor.execute(
-            "SELECT lockstep_workflows_cancel_v1(%s, %s)",
-            [run.pk if isinstance(run, Run) else run, reason[:100]],
-        )
-        status: str | None = cursor.fetchone()[0]
-    if status is None:
-        raise Run.DoesNotExist(f"There is no run {run}.")
-    return status
 
 
 def _limited(name: str, given: str | None) -> str | None:

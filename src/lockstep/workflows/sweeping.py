@@ -20,9 +20,13 @@ MOST = 100
 """Runs that one sweep looks after."""
 
 
-def due(most: int = MOST) -> list[tuple[str, str]]:
-    """Runs that want a worker now, with their workflow. Each is named to one sweeper, and again only after a while."""
-    (found,) = apart.query("SELECT lockstep_workflows_sweep_v1(%s)::text", (most,))
+def due(most: int = MOST, *, patience_s: float = 2) -> list[tuple[str, str]]:
+    """Runs that want a worker now, with their workflow. Each is named to one sweeper, and again only after a while.
+
+    Args:
+        patience_s: so long a new run waits for its doorbell first.
+    """
+    (found,) = apart.query("SELECT lockstep_workflows_sweep_v1(%s, %s)::text", (most, patience_s))
     return [(run, workflow) for run, workflow in json.loads(found)]
 
 

@@ -23,8 +23,6 @@ DECLARE
     person constant text := coalesce(asked ->> 'user_key', '');
     paid_in constant text := asked ->> 'currency';
     widens constant boolean := asked ? 'had';
-    had_tokens constant bigint := asked #>> '{{had,tokens}}';
-    had_micros constant bigint := asked #>> '{{had,micros}}';
     budget record;
     wanted bigint;
     extra bigint;
@@ -32,9 +30,9 @@ DECLARE
     counter bigint;
     span record;
     refused jsonb;
-    periods bigint[] := '{{}}';
-    extras bigint[] := '{{}}';
-    notes bigint[] := '{{}}';
+    periods bigint[];
+    extras bigint[];
+    notes bigint[];
 BEGIN
     IF person <> '' THEN  -- while that person is erased, wait
         PERFORM pg_advisory_xact_lock_shared({LOCK.format(key="person")});
@@ -42,8 +40,7 @@ BEGIN
     FOR budget IN
         SELECT b.id, b.cap, b.unit, b.period, b.time_zone, b.bound = 'estimated' AS estimated,
             lockstep_budgets_who_v1(b.per, cohort, tenant, person) AS who, {starts("began")} AS starts,
-            lockstep_budgets_bound_v1(b.unit, b.currency, bound_tokens, bound_micros, paid_in) AS bound,
-            lockstep_budgets_bound_v1(b.unit, b.currency, had_tokens, had_micros, paid_in) AS had
+            lockstep_budgets_bound_v1(b.unit, b.currency, bound_tokens, bound_micros, paid_in) AS bound, b.currency
         FROM lockstep_budgets_budget AS b
         WHERE b.active AND {matching("feature", "lockstep_budgets_who_v1(b.per, cohort, tenant, person)")}
         ORDER BY b.id
@@ -57,12 +54,12 @@ BEGIN
             wanted := ceil(wanted * lockstep_budgets_ratio_v1(feature, budget.unit));
         END IF;
         extra := wanted;
-        noted := NULL;
         IF widens THEN
             SELECT h.held INTO noted FROM lockstep_budgets_hold AS h
             JOIN lockstep_budgets_budgetperiod AS p ON p.id = h.period_id
             WHERE h.call = lockstep_llm_reserve_v1.call AND p.budget_id = budget.id;
-            extra := wanted - coalesce(noted, budget.had, 0);
+            extra := wanted - coalesce(noted, lockstep_budgets_bound_v1(budget.unit, budget.currency,
+                (asked #>> '{{had,tokens}}')::bigint, (asked #>> '{{had,micros}}')::bigint, paid_in), 0);
         END IF;
 
         UPDATE lockstep_budgets_budgetperiod AS p SET reserved = p.reserved + extra

@@ -77,9 +77,10 @@ END $body$
 """
 
 # What was held is what the row's bound says, unless a note of the hold is there: of an estimate, or of a call that has
-# lapsed and was folded. The counter's row is touched four times a second at most, or while an alert may be due: holds
-# are never smaller than what is spent, so folding late errs on the safe side. A call that lapses folds nothing:
-# whoever lets it lapse is about to take budgets of his own, in their order.
+# lapsed and was folded. One statement notes what the call cost in every budget; rows come of it only where there is
+# more to do. The counter's row is touched four times a second at most, or while an alert may be due: holds are never
+# smaller than what is spent, so folding late errs on the safe side. A call that lapses folds nothing: whoever lets it
+# lapse is about to take budgets of his own, in their order.
 SETTLE = f"""
 CREATE OR REPLACE FUNCTION {SETTLE_SIGNATURE} LANGUAGE plpgsql VOLATILE AS $function$
 DECLARE
@@ -87,24 +88,28 @@ DECLARE
     settled record;
 BEGIN
     FOR settled IN
-        SELECT p.id AS period_id, c.state = 'lapsed' AS lapsed,
-            coalesce(lockstep_budgets_bound_v1(b.unit, b.currency, c.bound_input::bigint + c.bound_output,
-                c.bound_micros, c.currency), 0) AS bound,
-            lockstep_budgets_actual_v1(b.unit, b.currency, c) AS actual,
-            p.folded_at < clock_timestamp() - interval '250 milliseconds' AS stale,
-            (p.spent + p.reserved) * 100::float8 >= b.cap * b.soft_percent::float8 AS near
-        FROM lockstep_llm_call AS c
-        JOIN lockstep_budgets_budget AS b
-            ON {matching("c.feature", "lockstep_budgets_who_v1(b.per, c.cohort, c.tenant, c.user_key)")}
-        JOIN lockstep_budgets_budgetperiod AS p ON p.budget_id = b.id AND p.starts_at = {starts("c.at")}
-            AND p.who = lockstep_budgets_who_v1(b.per, c.cohort, c.tenant, c.user_key)
-            AND p.ends_at > clock_timestamp() - {OPEN}
-        WHERE c.id = $1 AND b.active ORDER BY b.id
+        WITH seen AS MATERIALIZED (
+            SELECT b.id, p.id AS period_id, c.state = 'lapsed' AS lapsed,
+                coalesce(lockstep_budgets_bound_v1(b.unit, b.currency, c.bound_input::bigint + c.bound_output,
+                    c.bound_micros, c.currency), 0) AS bound,
+                lockstep_budgets_actual_v1(b.unit, b.currency, c) AS actual,
+                p.folded_at < clock_timestamp() - interval '250 milliseconds' AS stale,
+                (p.spent + p.reserved) * 100::float8 >= b.cap * b.soft_percent::float8 AS near
+            FROM lockstep_llm_call AS c
+            JOIN lockstep_budgets_budget AS b
+                ON {matching("c.feature", "lockstep_budgets_who_v1(b.per, c.cohort, c.tenant, c.user_key)")}
+            JOIN lockstep_budgets_budgetperiod AS p ON p.budget_id = b.id AND p.starts_at = {starts("c.at")}
+                AND p.who = lockstep_budgets_who_v1(b.per, c.cohort, c.tenant, c.user_key)
+                AND p.ends_at > clock_timestamp() - {OPEN}
+            WHERE c.id = $1 AND b.active
+        ), noted AS (
+            INSERT INTO lockstep_budgets_hold AS h (call, period_id, held, actual, counted, final, due)
+            SELECT $1, seen.period_id, seen.bound, seen.actual, 0, NOT seen.lapsed, true FROM seen
+            ON CONFLICT ON CONSTRAINT lockstep_budgets_hold_pkey
+                DO UPDATE SET actual = excluded.actual, final = excluded.final, due = true
+        )
+        SELECT * FROM seen WHERE seen.near OR seen.stale OR seen.actual > nullif(seen.bound, 0) ORDER BY seen.id
     LOOP
-        INSERT INTO lockstep_budgets_hold AS h (call, period_id, held, actual, counted, final, due)
-        VALUES ($1, settled.period_id, settled.bound, settled.actual, 0, NOT settled.lapsed, true)
-        ON CONFLICT ON CONSTRAINT lockstep_budgets_hold_pkey
-            DO UPDATE SET actual = excluded.actual, final = excluded.final, due = true;
         IF settled.actual > nullif(settled.bound, 0) THEN
             PERFORM lockstep_budgets_overrun_v1($1, settled.period_id, settled.bound, settled.actual);
         END IF;

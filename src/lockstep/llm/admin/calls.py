@@ -26,7 +26,7 @@ from lockstep.llm.admin.display import duration, money, number
 from lockstep.llm.admin.filters import FILTERS
 from lockstep.llm.admin.spend_page import SpendPage
 from lockstep.llm.conf import settings
-from lockstep.llm.models import Call
+from lockstep.llm.models import Call, CallQuerySet
 
 if TYPE_CHECKING:
     CallModelAdmin = admin.ModelAdmin[Call]
@@ -73,7 +73,7 @@ class CallAdmin(CallModelAdmin):
 
     # --- the list ---------------------------------------------------------------------------------
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Call]:
+    def get_queryset(self, request: HttpRequest) -> CallQuerySet:
         return Call.objects.using(settings().database).defer("tools").order_by("-at", "-id")
 
     def get_search_results(
@@ -176,9 +176,7 @@ class CallAdmin(CallModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         call = self._call(object_id)
-        attempts = list(
-            self.get_queryset(request).filter(invocation=call.invocation).order_by("attempt", "at")
-        )
+        attempts = list(self.get_queryset(request).attempts(call.invocation).order_by("attempt", "at"))
         sums = account(call, settings().database)
         context = {
             "call": call,

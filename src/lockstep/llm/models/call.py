@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import ClassVar
 
 from django.db import models
@@ -15,6 +16,10 @@ class CallQuerySet(models.QuerySet["Call"]):
     def made(self) -> CallQuerySet:
         """Without those that the door refused: nothing was sent for them."""
         return self.exclude(state=Call.State.REFUSED)
+
+    def attempts(self, invocation: uuid.UUID) -> CallQuerySet:
+        """Those of one call; the first gave it its id."""
+        return self.filter(Q(pk=invocation) | Q(invocation=invocation, attempt__gt=1))
 
     def unpriced(self) -> CallQuerySet:
         """Calls that cost something nobody knows: no price, or no exchange rate."""
@@ -107,11 +112,15 @@ class Call(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["-at", "-id"], name="lockstep_llm_call_at"),
             models.Index(fields=["feature", "-at"], name="lockstep_llm_call_feature"),
-            models.Index(fields=["prompt", "prompt_version"], name="lockstep_llm_call_prompt"),
+            models.Index(
+                fields=["prompt", "prompt_version"], condition=~Q(prompt=""), name="lockstep_llm_call_prompt"
+            ),
             models.Index(
                 fields=["expires_at"], condition=Q(state="reserved"), name="lockstep_llm_call_lapsing"
             ),
-            models.Index(fields=["invocation"], name="lockstep_llm_call_invocation"),
+            models.Index(
+                fields=["invocation"], condition=Q(attempt__gt=1), name="lockstep_llm_call_invocation"
+            ),
             models.Index(fields=["run"], condition=~Q(run=""), name="lockstep_llm_call_run"),
         ]
 

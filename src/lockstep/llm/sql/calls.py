@@ -7,21 +7,24 @@ the same id: a connection that breaks leaves nobody in doubt. A body that does o
 from __future__ import annotations
 
 from lockstep.core.pseudonyms import LOCK
+from lockstep.llm.sql.money import chosen, cost, most, whole
 
 __all__ = ["CREATE", "DROP"]
 
+_FIRST = (
+    "SELECT c.expires_at FROM lockstep_llm_call AS c WHERE c.state = 'reserved' ORDER BY c.expires_at LIMIT 1"
+)
+"""The next to lapse. Asked whether one has, the planner hopes to meet it soon and reads the whole table."""
+
 # Whoever died with a call under way is charged its bound; each beginning clears a few away.
-_LAPSE = """
+_LAPSE = f"""
 CREATE FUNCTION lockstep_llm_lapse_v1(most int) RETURNS int LANGUAGE plpgsql AS $body$
 DECLARE
     lapsed record;
     count int := 0;
     moment timestamptz := clock_timestamp();  -- in a condition a volatile function keeps the index out
-    first timestamptz;
 BEGIN
-    -- asked whether there is one, the planner hopes to meet it soon and reads the whole table
-    SELECT expires_at INTO first FROM lockstep_llm_call WHERE state = 'reserved' ORDER BY expires_at LIMIT 1;
-    IF first IS NULL OR first >= moment THEN
+    IF NOT coalesce(({_FIRST}) < moment, false) THEN
         RETURN 0;
     END IF;
     FOR lapsed IN
@@ -39,90 +42,91 @@ BEGIN
 END $body$
 """
 
-_FIELDS = """
-    id uuid, invocation uuid, attempt smallint, operation text, feature text, cohort text, tenant text, user_key text,
-    unit text, prompt text, prompt_version text, arm text, release_id bigint, fallback_version text,
-    provider text, endpoint text, model text, priced_as text, run text, node text, trace_id text,
-    bound_input int, bound_output int, currency text, lapse_after_s float8, durable boolean, refused text,
-    pinned boolean, forced boolean, tools_done jsonb"""
+_TARIFF = f"""SELECT found.id, found.currency,
+        {whole(f"({most('found', 'moment', 'a.bound_input', 'a.bound_output')})")} AS most
+    INTO tariff FROM (SELECT price.* {chosen("a.provider", "priced_as", "moment", "a.bound_input")}) AS found"""
 
 # A reservation may be lost with the server's last second unless it is asked to be durable; its settlement never is,
-# and writes the row anew.
+# and writes the row anew. Each statement costs more than what it does: what can be asked at once is. In the ledger's
+# own currency the price says all; else three functions say the same step by step.
 _BEGIN = f"""
 CREATE FUNCTION lockstep_llm_begin_v1(asked jsonb) RETURNS jsonb LANGUAGE plpgsql AS $body$
 DECLARE
-    a record;
+    a lockstep_llm_call%ROWTYPE := jsonb_populate_record(NULL::lockstep_llm_call, asked);
+    priced_as text := asked ->> 'priced_as';
+    looked record;
     live record;
+    tariff record;
+    rate bigint := 0;
     held jsonb;
-    known lockstep_llm_call%ROWTYPE;
-    price bigint;
-    rate bigint;
-    bound bigint;
-    refusal text;
+    refusal text := asked ->> 'refused';
     done jsonb;
     moment timestamptz := clock_timestamp();
-    patience constant text := set_config('lock_timeout', '5s', true);
+    patience text := set_config('lock_timeout', '5s', true);
 BEGIN
-    SELECT * INTO a FROM jsonb_to_record(asked) AS x ({_FIELDS});
-    IF NOT coalesce(a.durable, false) THEN
-        PERFORM set_config('synchronous_commit', 'off', true);
+    IF NOT coalesce((asked ->> 'durable')::boolean, false) THEN
+        patience := set_config('synchronous_commit', 'off', true);
     END IF;
-    IF EXISTS (SELECT FROM lockstep_llm_call WHERE id = a.id) THEN
-        SELECT * INTO known FROM lockstep_llm_call WHERE id = a.id;
-        RETURN jsonb_build_object('refused', CASE WHEN known.state = 'refused' THEN known.error_type END,
-            'prompt_version', known.prompt_version, 'arm', known.arm, 'release_id', known.release_id,
-            'model', known.provider || ':' || known.request_model, 'bound_input', known.bound_input);
+    SELECT EXISTS (SELECT FROM lockstep_llm_call AS c WHERE c.id = a.id) AS known, ({_FIRST}) AS first,
+        EXISTS (SELECT FROM lockstep_core_feature AS f WHERE f.name = a.feature AND NOT f.enabled) AS off
+    INTO looked;
+    IF looked.known THEN
+        SELECT * INTO a FROM lockstep_llm_call WHERE id = a.id;
+        RETURN jsonb_build_object('refused', CASE WHEN a.state = 'refused' THEN a.error_type END,
+            'prompt_version', a.prompt_version, 'arm', a.arm, 'release_id', a.release_id,
+            'model', a.provider || ':' || a.request_model, 'bound_input', a.bound_input);
     END IF;
-    PERFORM lockstep_llm_lapse_v1(5);
+    IF looked.first < moment THEN
+        PERFORM lockstep_llm_lapse_v1(5);
+    END IF;
 
-    refusal := a.refused;
-    IF refusal IS NULL AND EXISTS (SELECT FROM lockstep_core_feature f WHERE f.name = a.feature AND NOT f.enabled) THEN
-        refusal := 'feature_off';
+    a.request_model := asked ->> 'model';
+    IF looked.off THEN
+        refusal := coalesce(refusal, 'feature_off');
     END IF;
-    IF coalesce(a.prompt, '') <> '' AND a.prompt_version IS NULL THEN
-        SELECT * INTO live FROM lockstep_llm_resolve_v1(a.feature, a.prompt, coalesce(a.unit, ''));
+    IF a.prompt <> '' AND a.prompt_version IS NULL THEN
+        SELECT * INTO live FROM lockstep_llm_resolve_v1(a.feature, a.prompt, coalesce(asked ->> 'unit', ''));
         IF FOUND AND live.prompt_version IS NOT NULL THEN
             a.prompt_version := live.prompt_version;
             a.arm := live.arm;
             a.release_id := live.release_id;
             a.bound_input := a.bound_input + coalesce(live.template_bytes, 0);
-            IF coalesce(live.model, '') <> '' AND NOT coalesce(a.pinned, false) THEN
+            IF coalesce(live.model, '') <> '' AND NOT coalesce((asked ->> 'pinned')::boolean, false) THEN
                 a.provider := split_part(live.model, ':', 1);
-                a.model := substr(live.model, length(a.provider) + 2);
-                a.priced_as := a.model;
+                a.request_model := substr(live.model, length(a.provider) + 2);
+                priced_as := a.request_model;
                 a.endpoint := '';
             END IF;
-        ELSIF a.fallback_version IS NOT NULL THEN
-            a.prompt_version := a.fallback_version;
+        ELSIF asked ->> 'fallback_version' IS NOT NULL THEN
+            a.prompt_version := asked ->> 'fallback_version';
         ELSE
             refusal := coalesce(refusal, 'no_release');
         END IF;
     END IF;
 
-    price := lockstep_llm_price_v1(a.provider, a.priced_as, moment, a.bound_input);
-    SELECT lockstep_llm_rate_v1(p.currency, a.currency, moment) INTO rate FROM lockstep_llm_price p WHERE p.id = price;
-    bound := lockstep_llm_bound_v1(price, rate, moment, a.bound_input, a.bound_output);
-    IF coalesce(a.forced, false) THEN  -- the row was lost in a crash of the server; the request was made all the same
-        refusal := NULL;
+    {_TARIFF};
+    a.bound_micros := tariff.most;
+    IF tariff.currency IS DISTINCT FROM a.currency THEN
+        rate := lockstep_llm_rate_v1(tariff.currency, a.currency, moment);
+        a.bound_micros := lockstep_llm_bound_v1(tariff.id, rate, moment, a.bound_input, a.bound_output);
+    END IF;
+    IF coalesce((asked ->> 'forced')::boolean, false) THEN
+        refusal := NULL;  -- the row was lost in a crash of the server; the request was made all the same
     END IF;
     INSERT INTO lockstep_llm_call (id, at, operation, feature, cohort, tenant, user_key, prompt, prompt_version, arm,
         release_id, provider, endpoint, request_model, response_model, invocation, attempt, run, node, trace_id, state,
         outcome, error_type, finish_reason, usage_source, bound_input, bound_output, price_id, rate_id, currency,
-        bound_micros, cost_micros, tools, expires_at, settled_at, result)
+        bound_micros, tools, expires_at, result)
     VALUES (a.id, moment, a.operation, coalesce(a.feature, ''), coalesce(a.cohort, ''),
         coalesce(a.tenant, ''), coalesce(a.user_key, ''), coalesce(a.prompt, ''), coalesce(a.prompt_version, ''),
-        coalesce(a.arm, ''), a.release_id, a.provider, coalesce(a.endpoint, ''), a.model, '', a.invocation, a.attempt,
-        coalesce(a.run, ''), coalesce(a.node, ''), coalesce(a.trace_id, ''),
-        CASE WHEN refusal IS NULL THEN 'reserved' ELSE 'refused' END,
-        CASE WHEN refusal IS NULL THEN '' ELSE 'refused' END, coalesce(refusal, ''), '',
-        CASE WHEN refusal IS NULL THEN '' ELSE 'none' END, a.bound_input, a.bound_output, price, rate, a.currency,
-        bound, CASE WHEN refusal IS NULL THEN NULL ELSE 0 END, '[]',
-        CASE WHEN refusal IS NULL THEN moment + make_interval(secs => a.lapse_after_s) END,
-        CASE WHEN refusal IS NULL THEN NULL ELSE moment END, '');
+        coalesce(a.arm, ''), a.release_id, a.provider, coalesce(a.endpoint, ''), a.request_model, '', a.invocation,
+        a.attempt, coalesce(a.run, ''), coalesce(a.node, ''), coalesce(a.trace_id, ''), 'reserved', '', '', '', '',
+        a.bound_input, a.bound_output, tariff.id, rate, a.currency, a.bound_micros, '[]',
+        moment + make_interval(secs => (asked ->> 'lapse_after_s')::float8), '');
 
     -- what became of the tools that an earlier answer wanted called
-    IF a.tools_done IS NOT NULL THEN
-        FOR done IN SELECT * FROM jsonb_array_elements(a.tools_done) LOOP
+    IF jsonb_typeof(asked -> 'tools_done') = 'array' THEN
+        FOR done IN SELECT * FROM jsonb_array_elements(asked -> 'tools_done') LOOP
             UPDATE lockstep_llm_call c SET tools = (
                 SELECT jsonb_agg(CASE WHEN tool ->> 'id' = done ->> 'id'
                     THEN tool || jsonb_build_object('ok', done -> 'ok') ELSE tool END ORDER BY no)
@@ -134,15 +138,15 @@ BEGIN
 
     -- last, for what is locked here all calls share
     IF refusal IS NULL THEN
-        held := lockstep_llm_reserve_v1(a.id, asked, moment, a.bound_input::bigint + a.bound_output, bound);
+        held := lockstep_llm_reserve_v1(a.id, asked, moment, a.bound_input::bigint + a.bound_output, a.bound_micros);
         refusal := held ->> 'refused';
-        IF refusal IS NOT NULL THEN
-            UPDATE lockstep_llm_call SET state = 'refused', outcome = 'refused', error_type = refusal,
-                usage_source = 'none', cost_micros = 0, expires_at = NULL, settled_at = moment WHERE id = a.id;
-        END IF;
+    END IF;
+    IF refusal IS NOT NULL THEN
+        UPDATE lockstep_llm_call SET state = 'refused', outcome = 'refused', error_type = refusal,
+            usage_source = 'none', cost_micros = 0, expires_at = NULL, settled_at = moment WHERE id = a.id;
     END IF;
     RETURN jsonb_build_object('refused', refusal, 'held', held, 'prompt_version', a.prompt_version, 'arm', a.arm,
-        'release_id', a.release_id, 'model', a.provider || ':' || a.model, 'bound_input', a.bound_input);
+        'release_id', a.release_id, 'model', a.provider || ':' || a.request_model, 'bound_input', a.bound_input);
 END $body$
 """
 
@@ -177,42 +181,51 @@ BEGIN
 END $body$
 """
 
+_MINE = """SELECT known.id, known.state, known.at, known.user_key, known.provider, known.endpoint, known.currency,
+        known.price_id, known.rate_id, known.bound_micros, known.cost_micros, known.usage_source
+    INTO c FROM lockstep_llm_call AS known WHERE known.id = t.id FOR UPDATE"""
+
+_BILL = f"""SELECT price.id, price.currency,
+        {whole(cost("t.input_tokens", "t.output_tokens", "t.cache_read_tokens", "t.cache_write_tokens"))} AS cost
+    INTO tariff {chosen("coalesce(t.provider, c.provider)", "told ->> 'priced_as'", "c.at", "t.input_tokens")}"""
+
 # What was said is kept before the budgets' counters are touched, which others wait for; and where it cannot be kept the
 # call is settled all the same.
-_END = """
+_END = f"""
 CREATE FUNCTION lockstep_llm_end_v2(told jsonb, asked jsonb, content jsonb DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql AS $body$
 DECLARE
     lost text;
-    t record;
-    c lockstep_llm_call%ROWTYPE;
+    t lockstep_llm_call%ROWTYPE := jsonb_populate_record(NULL::lockstep_llm_call, told);
+    c record;
+    tariff record;
     charge text := told ->> 'charge';
     patience constant text := set_config('lock_timeout', '5s', true);
     about constant text := coalesce(content ->> 'subject', '');
     keeps boolean := content IS NOT NULL;
 BEGIN
     IF about <> '' THEN  -- nothing is written about a person who is being erased
-        keeps := pg_try_advisory_xact_lock_shared({person});
+        keeps := pg_try_advisory_xact_lock_shared({LOCK.format(key="about")});
     END IF;
-    SELECT * INTO t FROM jsonb_to_record(told) AS x (id uuid, outcome text, error_type text, finish_reason text,
-        response_model text, input_tokens int, output_tokens int, cache_read_tokens int, cache_write_tokens int,
-        reasoning_tokens int, latency_ms int, first_token_ms int, tools jsonb, provider text, model text,
-        priced_as text, endpoint text);
-    SELECT * INTO c FROM lockstep_llm_call WHERE id = t.id FOR UPDATE;
+    {_MINE};
     IF NOT FOUND THEN
-        PERFORM lockstep_llm_begin_v1(asked || '{"durable": true, "forced": true}');
-        SELECT * INTO c FROM lockstep_llm_call WHERE id = t.id FOR UPDATE;
+        PERFORM lockstep_llm_begin_v1(asked || '{{"durable": true, "forced": true}}');
+        {_MINE};
     END IF;
     IF c.state NOT IN ('reserved', 'lapsed') THEN
         RETURN jsonb_build_object('state', c.state, 'cost_micros', c.cost_micros);
     END IF;
 
     IF charge = 'usage' THEN
-        c.price_id := lockstep_llm_price_v1(coalesce(t.provider, c.provider), t.priced_as, c.at, t.input_tokens);
-        SELECT lockstep_llm_rate_v1(p.currency, c.currency, c.at) INTO c.rate_id
-        FROM lockstep_llm_price p WHERE p.id = c.price_id;
-        c.cost_micros := lockstep_llm_cost_v1(c.price_id, c.rate_id, t.input_tokens, t.output_tokens,
-            t.cache_read_tokens, t.cache_write_tokens);
+        {_BILL};
+        c.price_id := tariff.id;
+        c.rate_id := 0;
+        c.cost_micros := tariff.cost;
+        IF tariff.currency IS DISTINCT FROM c.currency THEN
+            c.rate_id := lockstep_llm_rate_v1(tariff.currency, c.currency, c.at);
+            c.cost_micros := lockstep_llm_cost_v1(c.price_id, c.rate_id, t.input_tokens, t.output_tokens,
+                t.cache_read_tokens, t.cache_write_tokens);
+        END IF;
         c.usage_source := 'provider';
     ELSIF charge = 'bound' THEN
         c.cost_micros := c.bound_micros;
@@ -226,8 +239,8 @@ BEGIN
 
     UPDATE lockstep_llm_call SET state = 'settled', outcome = t.outcome, error_type = coalesce(t.error_type, ''),
         finish_reason = coalesce(t.finish_reason, ''), response_model = coalesce(t.response_model, ''),
-        request_model = coalesce(t.model, request_model), provider = coalesce(t.provider, lockstep_llm_call.provider),
-        endpoint = coalesce(t.endpoint, endpoint), input_tokens = t.input_tokens, output_tokens = t.output_tokens,
+        request_model = coalesce(told ->> 'model', request_model), provider = coalesce(t.provider, c.provider),
+        endpoint = coalesce(t.endpoint, c.endpoint), input_tokens = t.input_tokens, output_tokens = t.output_tokens,
         cache_read_tokens = t.cache_read_tokens, cache_write_tokens = t.cache_write_tokens,
         reasoning_tokens = t.reasoning_tokens, usage_source = c.usage_source, price_id = c.price_id,
         rate_id = c.rate_id, cost_micros = c.cost_micros, latency_ms = t.latency_ms,
@@ -245,7 +258,7 @@ BEGIN
     PERFORM lockstep_llm_settle_v1(c.id);
     RETURN jsonb_build_object('state', 'settled', 'cost_micros', c.cost_micros, 'lost', lost);
 END $body$
-""".replace("{person}", LOCK.format(key="about"))
+"""
 
 _TALLY = """
 CREATE FUNCTION lockstep_llm_tally_v1(counted jsonb) RETURNS int LANGUAGE plpgsql AS $body$

@@ -1,13 +1,68 @@
 """What the database knows about money: rows that cannot be rewritten, and four functions that charge a call.
 
-The functions are called from ``lockstep_llm_begin_v1`` and ``lockstep_llm_end_v2`` and may be called by anyone:
-a figure of the ledger is ``lockstep_llm_cost_v1`` of the row's own columns, today as in ten years. They are plpgsql
-because that keeps its plans; a body that computes otherwise takes a new name.
+A figure of the ledger is ``lockstep_llm_cost_v1`` of the row's own columns, today as in ten years, and anyone may call
+the functions. ``lockstep_llm_begin_v1`` and ``lockstep_llm_end_v2`` say the same words, ``chosen``, ``cost`` and
+``most``, in one statement where price and ledger have one currency. The functions are plpgsql because that keeps its
+plans; a body that computes otherwise takes a new name.
 """
 
 from __future__ import annotations
 
-__all__ = ["CREATE", "DROP", "TRUNCATE_GUARDS"]
+__all__ = ["CREATE", "DROP", "TRUNCATE_GUARDS", "chosen", "cost", "most", "whole"]
+
+
+def chosen(provider: str, model: str, at: str, tokens: str) -> str:
+    """FROM and what follows: the row ``price`` that holds for an input of so many tokens.
+
+    The newest list of prices decides; inside it the hours of the day, then the tier. Rows that say the same thing
+    twice are corrections: the later one counts.
+    """
+    return f"""
+    FROM lockstep_llm_price AS price
+    WHERE price.provider = {provider} AND price.model = {model}
+        AND price.valid_from <= {at} AND (price.valid_to IS NULL OR price.valid_to > {at})
+        AND price.min_input_tokens <= coalesce({tokens}, 0)
+        AND (price.daily_from IS NULL OR lockstep_llm_within_v1(price.daily_from, price.daily_to, {at}))
+    ORDER BY
+        CASE price.source WHEN 'contract' THEN 0 WHEN 'tariff' THEN 1 ELSE 2 END,
+        price.valid_from DESC, (price.daily_from IS NULL), price.min_input_tokens DESC, price.id DESC
+    LIMIT 1"""
+
+
+def cost(tokens_in: str, tokens_out: str, read: str, written: str) -> str:
+    """What so many tokens cost at ``price``, in its own currency; cached tokens are part of the input.
+
+    A price per million tokens times tokens is a number of micro-units already, so nothing is divided.
+    """
+    read, written = f"coalesce({read}, 0)", f"coalesce({written}, 0)"
+    return f"""greatest(coalesce({tokens_in}, 0)::bigint - {read} - {written}, 0) * price.input
+        + {read} * coalesce(price.cache_read, price.input) + {written} * coalesce(price.cache_write, price.input)
+        + coalesce({tokens_out}, 0) * price.output + 1000000 * price.per_request"""
+
+
+def most(row: str, at: str, tokens_in: str, tokens_out: str) -> str:
+    """What a call at the price ``row`` may cost at most.
+
+    Its input may turn out smaller than its bound and fall into a tier that is dearer a token; all of it may be read
+    from a cache or written to one; the hour may change. So every row of the same source that the call could end in is
+    tried, with all input at its dearest.
+    """
+    return f"""SELECT max(coalesce({tokens_in}, 0) * greatest(price.input, price.cache_read, price.cache_write)
+        + coalesce({tokens_out}, 0) * price.output + 1000000 * price.per_request)
+    FROM lockstep_llm_price AS price
+    WHERE price.provider = {row}.provider AND price.model = {row}.model AND price.source = {row}.source
+        AND price.currency = {row}.currency AND price.min_input_tokens <= coalesce({tokens_in}, 0)
+        AND (price.id = {row}.id
+            OR (price.valid_from <= {at} AND (price.valid_to IS NULL OR price.valid_to > {at})))"""
+
+
+def whole(amount: str) -> str:
+    """In whole millionths: the one place where a digit can be lost.
+
+    The largest bigint is far beyond any bill; a row must be written even with absurd figures.
+    """
+    return f"least(9223372036854775807, round({amount}))::bigint"
+
 
 # Closing a price is the one change that history needs: from then on another row holds.
 _PRICE_GUARD = """
@@ -40,27 +95,24 @@ _GUARDS = (
     FOR EACH ROW EXECUTE FUNCTION lockstep_llm_rate_guard_v1()""",
 )
 
-# The newest list of prices decides; inside it the hours of the day, then the tier. Rows that say the same thing
-# twice are corrections: the later one counts. Hours are UTC and may run over midnight.
-_PRICE = """
+# Hours are UTC and may run over midnight.
+_WITHIN = """
+CREATE FUNCTION lockstep_llm_within_v1(daily_from time, daily_to time, at timestamptz)
+RETURNS boolean LANGUAGE plpgsql STABLE PARALLEL SAFE AS $body$
+DECLARE
+    utc_time time := ($3 AT TIME ZONE 'UTC')::time;
+BEGIN
+    RETURN CASE WHEN $1 <= $2 THEN utc_time >= $1 AND utc_time < $2 ELSE utc_time >= $1 OR utc_time < $2 END;
+END $body$
+"""
+
+_PRICE = f"""
 CREATE FUNCTION lockstep_llm_price_v1(provider text, model text, at timestamptz, input_tokens int)
 RETURNS bigint LANGUAGE plpgsql STABLE PARALLEL SAFE AS $body$
 DECLARE
     found_id bigint;
-    utc_time time := ($3 AT TIME ZONE 'UTC')::time;
 BEGIN
-    SELECT price.id INTO found_id
-    FROM lockstep_llm_price AS price
-    WHERE price.provider = $1 AND price.model = $2
-        AND price.valid_from <= $3 AND (price.valid_to IS NULL OR price.valid_to > $3)
-        AND price.min_input_tokens <= coalesce($4, 0)
-        AND (price.daily_from IS NULL
-            OR (price.daily_from <= price.daily_to AND utc_time >= price.daily_from AND utc_time < price.daily_to)
-            OR (price.daily_from > price.daily_to AND (utc_time >= price.daily_from OR utc_time < price.daily_to)))
-    ORDER BY
-        CASE price.source WHEN 'contract' THEN 0 WHEN 'tariff' THEN 1 ELSE 2 END,
-        price.valid_from DESC, (price.daily_from IS NULL), price.min_input_tokens DESC, price.id DESC
-    LIMIT 1;
+    SELECT price.id INTO found_id {chosen("$1", "$2", "$3", "$4")};
     RETURN found_id;
 END $body$
 """
@@ -83,21 +135,14 @@ BEGIN
 END $body$
 """
 
-# A price per million tokens times tokens is a number of micro-units already, so nothing is divided and the one
-# round() at the end is the only place where a digit can be lost. Cached tokens are part of the input: they leave
-# it before it is charged. A rate from another currency than the price's is no rate. The bound of bigint is far
-# beyond any bill; a row must be written even with absurd figures.
-_COST = """
+# A rate from another currency than the price's is no rate.
+_COST = f"""
 CREATE FUNCTION lockstep_llm_cost_v1(
     price_id bigint, rate_id bigint, input int, output int, cache_read int, cache_write int)
 RETURNS bigint LANGUAGE plpgsql STABLE PARALLEL SAFE AS $body$
 DECLARE
     price lockstep_llm_price%ROWTYPE;
     factor numeric := 1;
-    tokens_in numeric := coalesce($3, 0);
-    tokens_out numeric := coalesce($4, 0);
-    tokens_read numeric := coalesce($5, 0);
-    tokens_written numeric := coalesce($6, 0);
 BEGIN
     SELECT * INTO price FROM lockstep_llm_price AS known WHERE known.id = $1;
     IF price.id IS NULL OR $2 IS NULL THEN
@@ -110,20 +155,11 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
-    RETURN least(9223372036854775807, round(factor * (
-        greatest(tokens_in - tokens_read - tokens_written, 0) * price.input
-        + tokens_read * coalesce(price.cache_read, price.input)
-        + tokens_written * coalesce(price.cache_write, price.input)
-        + tokens_out * price.output
-        + 1000000 * price.per_request
-    )))::bigint;
+    RETURN {whole(f"factor * ({cost('$3', '$4', '$5', '$6')})")};
 END $body$
 """
 
-# What a call may cost at most. Its input may turn out smaller than its bound and fall into a tier that is dearer a
-# token; all of it may be read from a cache or written to one; the hour may change. So every row of the same source
-# that the call could end in is tried, with all input at its dearest.
-_BOUND = """
+_BOUND = f"""
 CREATE FUNCTION lockstep_llm_bound_v1(price_id bigint, rate_id bigint, at timestamptz, input int, output int)
 RETURNS bigint LANGUAGE plpgsql STABLE PARALLEL SAFE AS $body$
 DECLARE
@@ -142,18 +178,12 @@ BEGIN
             RETURN NULL;
         END IF;
     END IF;
-    SELECT max(coalesce($4, 0) * greatest(price.input, price.cache_read, price.cache_write)
-        + coalesce($5, 0) * price.output + 1000000 * price.per_request) INTO most
-    FROM lockstep_llm_price AS price
-    WHERE price.provider = chosen.provider AND price.model = chosen.model AND price.source = chosen.source
-        AND price.currency = chosen.currency AND price.min_input_tokens <= coalesce($4, 0)
-        AND (price.id = chosen.id
-            OR (price.valid_from <= $3 AND (price.valid_to IS NULL OR price.valid_to > $3)));
-    RETURN least(9223372036854775807, round(factor * most))::bigint;
+    {most("chosen", "$3", "$4", "$5")} INTO most;
+    RETURN {whole("factor * most")};
 END $body$
 """
 
-CREATE = (_PRICE_GUARD, _RATE_GUARD, *_GUARDS, _PRICE, _RATE, _COST, _BOUND)
+CREATE = (_PRICE_GUARD, _RATE_GUARD, *_GUARDS, _WITHIN, _PRICE, _RATE, _COST, _BOUND)
 
 DROP = (
     "DROP TRIGGER IF EXISTS lockstep_llm_price_kept ON lockstep_llm_price",
@@ -164,6 +194,7 @@ DROP = (
     "DROP FUNCTION IF EXISTS lockstep_llm_cost_v1(bigint, bigint, int, int, int, int)",
     "DROP FUNCTION IF EXISTS lockstep_llm_rate_v1(text, text, timestamptz)",
     "DROP FUNCTION IF EXISTS lockstep_llm_price_v1(text, text, timestamptz, int)",
+    "DROP FUNCTION IF EXISTS lockstep_llm_within_v1(time, time, timestamptz)",
     "DROP FUNCTION IF EXISTS lockstep_llm_rate_guard_v1()",
     "DROP FUNCTION IF EXISTS lockstep_llm_price_guard_v1()",
 )

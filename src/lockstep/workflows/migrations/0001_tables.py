@@ -125,8 +125,8 @@ class Migration(migrations.Migration):
                     models.Index(fields=["thread", "at"], name="lockstep_workflows_run_thread"),
                     models.Index(
                         condition=models.Q(("status", "running")),
-                        fields=["lease_until"],
-                        name="lockstep_workflows_run_leased",
+                        fields=["id"],
+                        name="lockstep_workflows_run_owned",
                     ),
                     models.Index(
                         condition=models.Q(("status", "queued")),

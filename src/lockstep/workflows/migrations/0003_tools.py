@@ -5,13 +5,13 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 
 from lockstep.core.retention.operations import Expiring
-from lockstep.workflows.sql.starting import EXPIRY
+from lockstep.workflows.sql.starting import EXPIRY, RETRY
 from lockstep.workflows.sql.tools import CREATE, DROP
 
 
 def create(apps, schema_editor):
     if schema_editor.connection.vendor == "postgresql":
-        for statement in (EXPIRY, *CREATE):
+        for statement in (EXPIRY, RETRY, *CREATE):
             schema_editor.execute(statement, params=None)
 
 
@@ -141,6 +141,12 @@ class Migration(migrations.Migration):
                 ("epoch", models.BigIntegerField(help_text="Owner that made the latest attempt.")),
                 ("attempt", models.UUIDField(help_text="The latest attempt.")),
                 ("attempts", models.SmallIntegerField(default=1)),
+                (
+                    "spent",
+                    models.SmallIntegerField(
+                        default=0, help_text="Attempts before somebody tried the run again."
+                    ),
+                ),
                 (
                     "kind",
                     models.CharField(blank=True, help_text="How the latest attempt failed.", max_length=10),

@@ -24,6 +24,8 @@ DECLARE
     died boolean;
     previous text;
 BEGIN
+    -- lost with the server's last second, nothing is: what its owner writes next finds another epoch then
+    PERFORM set_config('synchronous_commit', 'off', true);
     SELECT * INTO a FROM jsonb_to_record(asked) AS x (owner text, pid int, since timestamptz, lease_s float8,
         most_crashes int);
     SELECT * INTO r FROM lockstep_workflows_run AS known WHERE known.id = $1 FOR UPDATE SKIP LOCKED;
@@ -102,6 +104,9 @@ BEGIN
         owner_pid = NULL, owner_since = NULL, lease_until = NULL, wake_at = NULL, ended_at = clock_timestamp()
     WHERE known.id = (r).id;
     PERFORM lockstep_workflows_withdraw_v1((r).id, (r).expires_at);
+    IF $2 = 'dead' THEN
+        PERFORM lockstep_workflows_trouble_v1(r, $2, $3, $4);
+    END IF;
 END $body$
 """
 
@@ -145,6 +150,9 @@ BEGIN
             wake_at = CASE WHEN t.status = 'waiting' THEN (SELECT min(w.due_at) FROM lockstep_workflows_wait AS w
                 WHERE w.run_id = r.id AND w.expires_at = r.expires_at AND w.status = 'open') END
         WHERE known.id = r.id;
+        IF t.status = 'blocked' THEN
+            PERFORM lockstep_workflows_trouble_v1(r, t.status, coalesce(t.reason, ''), coalesce(t.node, ''));
+        END IF;
         RETURN jsonb_build_object('status', t.status, 'ring', CASE WHEN t.status = 'queued' THEN r.id END);
     END IF;
     PERFORM lockstep_workflows_end_v1(r, t.status, coalesce(t.reason, ''), coalesce(t.node, ''));
@@ -156,7 +164,7 @@ END $body$
 
 # Whatever a lost doorbell, a dead worker or the time has left to do. Nobody waits: what another sweeper has, it has.
 _SWEEP = """
-CREATE FUNCTION lockstep_workflows_sweep_v1(most int) RETURNS jsonb LANGUAGE plpgsql AS $body$
+CREATE FUNCTION lockstep_workflows_sweep_v1(most int, patience_s float8) RETURNS jsonb LANGUAGE plpgsql AS $body$
 DECLARE
     moment constant timestamptz := clock_timestamp();
     late lockstep_workflows_run%ROWTYPE;
@@ -189,7 +197,7 @@ BEGIN
         ORDER BY r.lease_until LIMIT most FOR UPDATE SKIP LOCKED
     ), overheard AS (
         SELECT r.id FROM lockstep_workflows_run AS r
-        WHERE r.status = 'queued' AND (r.rung_at IS NULL AND r.at < moment - interval '2 seconds'
+        WHERE r.status = 'queued' AND (r.rung_at IS NULL AND r.at <= moment - make_interval(secs => patience_s)
             OR r.rung_at < moment - greatest(interval '10 seconds', (moment - r.at) / 4))
             AND NOT EXISTS (SELECT FROM lockstep_workflows_run AS other WHERE other.thread = r.thread
                 AND other.id <> r.id AND other.status IN ('running', 'waiting', 'blocked'))
@@ -207,7 +215,7 @@ END $body$
 CREATE = (_GONE, _END, _FORGET, _ACQUIRE, _BEAT, _RELEASE, _SWEEP)
 
 DROP = (
-    "DROP FUNCTION IF EXISTS lockstep_workflows_sweep_v1(int)",
+    "DROP FUNCTION IF EXISTS lockstep_workflows_sweep_v1(int, float8)",
     "DROP FUNCTION IF EXISTS lockstep_workflows_release_v1(uuid, bigint, jsonb)",
     "DROP FUNCTION IF EXISTS lockstep_workflows_beat_v1(jsonb, int, timestamptz, float8)",
     "DROP FUNCTION IF EXISTS lockstep_workflows_acquire_v1(uuid, jsonb)",

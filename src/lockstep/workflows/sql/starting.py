@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CREATE", "DROP", "EXPIRY", "LIVE"]
+__all__ = ["CREATE", "DROP", "EXPIRY", "LIVE", "RETRY"]
 
 LIVE = "('queued', 'running', 'waiting', 'blocked')"
 
@@ -86,6 +86,53 @@ BEGIN
 END $body$
 """.replace("{live}", LIVE)
 
+# From where it stood: what its nodes did stays done, and the one that failed is run again.
+RETRY = """
+CREATE OR REPLACE FUNCTION lockstep_workflows_retry_v1(run uuid) RETURNS text LANGUAGE plpgsql AS $body$
+DECLARE
+    r lockstep_workflows_run%ROWTYPE;
+BEGIN
+    SELECT * INTO r FROM lockstep_workflows_run AS known WHERE known.id = $1 FOR UPDATE;
+    IF NOT FOUND OR r.status NOT IN ('failed', 'dead', 'blocked', 'cancelled') OR r.expires_at <= clock_timestamp() THEN
+        RETURN CASE WHEN r.expires_at <= clock_timestamp() THEN 'expired' ELSE r.status END;
+    END IF;
+    UPDATE lockstep_workflows_run AS known SET status = 'queued', reason = '', node = '', ended_at = NULL,
+        crash_count = 0, cancel_requested = false, rung_at = clock_timestamp() WHERE known.id = $1;
+    DELETE FROM lockstep_workflows_runcontent AS c
+    WHERE c.run_id = $1 AND c.kind = 'error' AND c.expires_at = r.expires_at;
+    IF r.reason = 'ToolFailed' THEN
+        PERFORM lockstep_workflows_tool_retry_v1(r.id, r.expires_at);
+    END IF;
+    PERFORM lockstep_workflows_settled_v1(r);
+    RETURN 'queued';
+END $body$
+"""
+
+# People hear of a run that stands still where nobody expects it to, and of its going on. What it is about they are not
+# told: notices leave the house.
+_TROUBLE = """
+CREATE FUNCTION lockstep_workflows_trouble_v1(r lockstep_workflows_run, status text, reason text, node text)
+RETURNS void LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM lockstep_core_notify_v1('workflows.' || $2,
+        format('A run of %s %s', (r).workflow, CASE $2 WHEN 'dead' THEN 'was given up' ELSE 'is blocked' END),
+        format('Run %s, version %s, at %s: %s.', (r).id, (r).version, coalesce(nullif($4, ''), 'its beginning'), $3),
+        'error', 'lockstep.workflows.' || (r).id, false,
+        jsonb_build_object('run', (r).id, 'workflow', (r).workflow, 'node', $4, 'reason', $3));
+END $body$
+"""
+
+_SETTLED = """
+CREATE FUNCTION lockstep_workflows_settled_v1(r lockstep_workflows_run) RETURNS void LANGUAGE plpgsql AS $body$
+BEGIN
+    IF (r).status IN ('dead', 'blocked') THEN
+        PERFORM lockstep_core_notify_v1('workflows.' || (r).status, format('A run of %s goes on', (r).workflow),
+            'Somebody has started it again.', 'info', 'lockstep.workflows.' || (r).id, true,
+            jsonb_build_object('run', (r).id, 'workflow', (r).workflow));
+    END IF;
+END $body$
+"""
+
 _WITHDRAW = """
 CREATE FUNCTION lockstep_workflows_withdraw_v1(run uuid, expires timestamptz) RETURNS void
 LANGUAGE sql AS $body$
@@ -94,10 +141,16 @@ LANGUAGE sql AS $body$
 $body$
 """
 
-CREATE = (EXPIRY, _WITHDRAW, _CANCEL, _START)
+# A transition updates its run and no index.
+_HOT = "ALTER TABLE lockstep_workflows_run SET (fillfactor = 60)"
+
+CREATE = (_HOT, EXPIRY, _WITHDRAW, _TROUBLE, _SETTLED, _CANCEL, RETRY, _START)
 
 DROP = (
     "DROP FUNCTION IF EXISTS lockstep_workflows_start_v1(jsonb, jsonb)",
+    "DROP FUNCTION IF EXISTS lockstep_workflows_retry_v1(uuid)",
+    "DROP FUNCTION IF EXISTS lockstep_workflows_settled_v1(lockstep_workflows_run)",
+    "DROP FUNCTION IF EXISTS lockstep_workflows_trouble_v1(lockstep_workflows_run, text, text, text)",
     "DROP FUNCTION IF EXISTS lockstep_workflows_cancel_v1(uuid, text)",
     "DROP FUNCTION IF EXISTS lockstep_workflows_withdraw_v1(uuid, timestamptz)",
     "DROP FUNCTION IF EXISTS lockstep_workflows_expiry_v1(timestamptz)",

@@ -29,7 +29,7 @@ BEGIN
             'kind', c.kind, 'error_kind', c.error_kind, 'attempts', c.attempts);
     END IF;
     IF c.attempt = t.attempt THEN
-        RETURN jsonb_build_object('state', 'go', 'stops', c.stops, 'attempts', c.attempts);
+        RETURN jsonb_build_object('state', 'go', 'stops', c.stops, 'attempts', c.attempts - c.spent);
     END IF;
     IF NOT t.allowed AND t.effect <> 'pure' THEN
         RETURN '{"state": "forbidden"}';
@@ -47,9 +47,9 @@ BEGIN
             RETURN '{"state": "rootless"}';
         END IF;
         INSERT INTO lockstep_workflows_toolcall (id, run_id, key, external_key, tool, effect, status, epoch, attempt,
-            attempts, kind, error_kind, ns, node, task_id, args, stops, settled_by, subject, at, expires_at)
+            attempts, spent, kind, error_kind, ns, node, task_id, args, stops, settled_by, subject, at, expires_at)
         VALUES (lockstep_workflows_id_v1(t.key), t.run, t.key, t.external, t.tool, t.effect, 'intent', t.epoch,
-            t.attempt, 1, '', '', t.ns, t.node, t.task, args, '[]', '', r.user_key, moment, r.expires_at)
+            t.attempt, 1, 0, '', '', t.ns, t.node, t.task, args, '[]', '', r.user_key, moment, r.expires_at)
         RETURNING * INTO c;
     ELSE
         IF c.status = 'intent' THEN  -- of an owner that died, or that could not write what came of it
@@ -58,7 +58,7 @@ BEGIN
                 c.status := 'unknown';
                 UPDATE lockstep_workflows_toolcall AS known SET status = 'unknown', kind = 'unknown'
                 WHERE known.id = c.id AND known.expires_at = c.expires_at;
-            ELSIF c.attempts >= t.most THEN
+            ELSIF c.attempts - c.spent >= t.most THEN
                 RETURN jsonb_build_object('state', 'exhausted', 'stops', c.stops, 'attempts', c.attempts);
             END IF;
         END IF;
@@ -70,7 +70,7 @@ BEGIN
             RETURN jsonb_build_object('state', c.status, 'stops', c.stops, 'attempts', c.attempts, 'kind', c.kind,
                 'error_kind', c.error_kind, 'error', c.error);
         END IF;
-        IF c.attempts >= t.most AND t.again <> 'person' THEN
+        IF c.attempts - c.spent >= t.most AND t.again <> 'person' THEN
             RETURN jsonb_build_object('state', 'exhausted', 'stops', c.stops, 'attempts', c.attempts);
         END IF;
         UPDATE lockstep_workflows_toolcall AS known SET status = 'intent', epoch = t.epoch, attempt = t.attempt,
@@ -80,7 +80,7 @@ BEGIN
     INSERT INTO lockstep_workflows_toolattempt (id, run_id, call, tool, effect, node, number, epoch, outcome, kind,
         error_kind, worker, at)
     VALUES (t.attempt, t.run, c.id, t.tool, t.effect, t.node, c.attempts, t.epoch, 'begun', '', '', t.worker, moment);
-    RETURN jsonb_build_object('state', 'go', 'stops', c.stops, 'attempts', c.attempts);
+    RETURN jsonb_build_object('state', 'go', 'stops', c.stops, 'attempts', c.attempts - c.spent);
 END $body$
 """
 
@@ -121,9 +121,21 @@ BEGIN
 END $body$
 """
 
-CREATE = (_BEGIN, _SETTLE)
+# The call by which the run failed: it has all its attempts once more. What may have been done is asked about first.
+_RETRY = """
+CREATE FUNCTION lockstep_workflows_tool_retry_v1(run uuid, expires timestamptz) RETURNS void LANGUAGE sql AS $body$
+    UPDATE lockstep_workflows_toolcall AS c SET spent = c.attempts, next_at = NULL, ended_at = NULL,
+        status = CASE c.effect WHEN 'at_most_once' THEN 'unknown' ELSE 'parked' END
+    WHERE c.expires_at = $2 AND c.id = (SELECT last.id FROM lockstep_workflows_toolcall AS last
+        WHERE last.run_id = $1 AND last.expires_at = $2 AND last.status = 'failed'
+        ORDER BY last.ended_at DESC LIMIT 1)
+$body$
+"""
+
+CREATE = (_BEGIN, _SETTLE, _RETRY)
 
 DROP = (
+    "DROP FUNCTION IF EXISTS lockstep_workflows_tool_retry_v1(uuid, timestamptz)",
     "DROP FUNCTION IF EXISTS lockstep_workflows_tool_settle_v1(jsonb, jsonb, jsonb)",
     "DROP FUNCTION IF EXISTS lockstep_workflows_tool_begin_v1(jsonb, jsonb)",
 )

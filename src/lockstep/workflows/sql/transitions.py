@@ -70,13 +70,13 @@ BEGIN
             error text, digest text, checkpoint text, ago float8, ms float8, worker text);
     END IF;
     IF stops IS NOT NULL THEN
-        INSERT INTO lockstep_workflows_wait (id, run_id, interrupt_id, task_id, ns, node, kind, status, name, key,
+        INSERT INTO lockstep_workflows_wait AS w (id, run_id, interrupt_id, task_id, ns, node, kind, status, name, key,
             digest, assignee, payload, schema, due_at, decision, answered_by, subject, at, expires_at)
         SELECT lockstep_workflows_id_v1(t.run::text, x.interrupt), t.run, x.interrupt, x.task, x.ns, x.node, x.kind,
             'open', x.name, x.key, x.digest, x.assignee, x.payload, x.schema, x.due_at, '', '', about, moment, expires
         FROM jsonb_to_recordset(stops) AS x (interrupt text, task text, ns text, node text, kind text, name text,
             key text, digest text, assignee text, payload jsonb, schema jsonb, due_at timestamptz)
-        ON CONFLICT (id, expires_at) DO NOTHING;
+        ON CONFLICT (id, expires_at) DO UPDATE SET status = 'open' WHERE w.status = 'withdrawn';  -- tried again
     END IF;
     RETURN CASE WHEN cancelled THEN '{"cancel": true}'::jsonb ELSE '{}' END;
 END $body$

@@ -162,7 +162,7 @@ class _Flow:
         """The result, or ``_NONE``."""
         try:
             result = yield Do(found.attempt)
-        except (Fenced, EngineError):
+        except (Fenced, EngineError, GeneratorExit):
             raise
         except GraphBubbleUp as stopped:
             self.error = stopped
@@ -301,4 +301,7 @@ def _schema(call: Call) -> dict[str, Any]:
 
 
 def _told(text: str) -> str:
-    return json.dumps({"text": text[:MOST_TEXT].replace("\0", "")})
+    plain = (
+        text[:MOST_TEXT].replace("\0", "").encode(errors="replace").decode()
+    )  # jsonb takes no half characters
+    return json.dumps({"text": plain})

@@ -45,6 +45,7 @@ class Found:
     kind: str = ""
     error_kind: str = ""
     attempts: int = 0
+    """With ``go`` those since somebody last tried the run again, else all."""
     wait_s: float = 0.0
     attempt: str = ""
 

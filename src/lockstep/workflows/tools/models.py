@@ -44,6 +44,7 @@ class ToolCall(models.Model):
     epoch = models.BigIntegerField(help_text="Owner that made the latest attempt.")
     attempt = models.UUIDField(help_text="The latest attempt.")
     attempts = models.SmallIntegerField(default=1)
+    spent = models.SmallIntegerField(default=0, help_text="Attempts before somebody tried the run again.")
     kind = models.CharField(max_length=10, blank=True, help_text="How the latest attempt failed.")
     error_kind = models.CharField(max_length=200, blank=True)
     ns = models.TextField(blank=True)
@@ -76,18 +77,12 @@ class ToolCall(models.Model):
     @property
     def arguments(self) -> Any:
         """What it was called with, by name."""
-        return _decoded(self.args)
+        return self.run.codec.decode(self.args)
 
     @property
     def value(self) -> Any:
         """What it gave; None while it is not done."""
-        return None if self.result is None else _decoded(self.result)
-
-
-def _decoded(data: Any) -> Any:
-    from lockstep.workflows.state import codec
-
-    return codec().decode(data)
+        return None if self.result is None else self.run.codec.decode(self.result)
 
 
 class ToolAttempt(models.Model):

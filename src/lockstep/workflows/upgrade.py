@@ -1,0 +1,49 @@
+"""What a deploy would do to the runs that are under way: asked before it, with the new code and the live database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lockstep.workflows import reading, registry
+from lockstep.workflows.exceptions import UnknownWorkflow, WorkflowError
+from lockstep.workflows.models import Run
+
+__all__ = ["Broken", "broken_runs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A live run that this code cannot go on with."""
+
+    run: Run
+    reason: str
+    """In a sentence."""
+
+
+def broken_runs() -> list[Broken]:
+    """Live runs whose version is not there, whose graph cannot be built, or whose next node is gone."""
+    found = []
+    for run in Run.objects.live().order_by("at").iterator():
+        reason = _trouble(run)
+        if reason:
+            found.append(Broken(run, reason))
+    return found
+
+
+def _trouble(run: Run) -> str:
+    try:
+        graph = registry.find(run.workflow, run.version).graph()
+    except UnknownWorkflow as error:
+        return str(error)
+    except Exception as error:  # whatever a module raises that cannot be imported any more
+        return f"The graph cannot be built: {type(error).__name__}: {error}"
+    if not run.transitions:
+        return ""
+    try:
+        head = reading.one(graph.codec, run.thread, "", run.head)
+    except WorkflowError as error:
+        return f"The state cannot be read: {error}"
+    if head is None:
+        return "Its latest checkpoint is gone."
+    missing = graph.missing(head.checkpoint["channel_values"])
+    return f"It goes on at {', '.join(missing)}, and the graph has no such node." if missing else ""
