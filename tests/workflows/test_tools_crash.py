@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -126,11 +127,14 @@ def test_attempts_of_dead_workers_count(
 def test_a_worker_that_lost_its_run_begins_no_effect(tmp_path: Path, effects: Effects) -> None:
     run = start("zombie", {})
     at, go = tmp_path / "at", tmp_path / "go"
-    known = environment(tmp_path, effects, "") | {"FLOWS_AT": str(at), "FLOWS_GO": str(go)}
+    known = environment(tmp_path, effects, "") | {
+        "FLOWS_AT": str(at), "FLOWS_GO": str(go), "FLOWS_SETTINGS": json.dumps({"lease_s": 600}),
+    }  # fmt: skip
     said = tmp_path / "said.txt"
     worker = start_process(workers.advance_one, str(run.pk), environment=known, output=said)
     try:
         until(at.exists)
+        time.sleep(1)  # its first sign of life is given, and the next one is due in minutes
         # as if it had been away for longer than its lease: its session lives, and nobody has told it anything
         Run.objects.filter(pk=run.pk).update(lease_until="2020-01-01T00:00:00Z")
         held = here().acquire(str(run.pk))
