@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 
 from lockstep.core import context
-from lockstep.workflows import doorbell, registry
+from lockstep.workflows import registry
 from lockstep.workflows.conf import settings
 from lockstep.workflows.connection import apart
 from lockstep.workflows.exceptions import EngineError, Fenced, HistoryLost, TopologyMismatch, UnknownWorkflow
@@ -45,9 +45,13 @@ class End:
     """Interrupts whose answers the run has gone on with."""
 
 
-def advance(run: str) -> str | None:
+def advance(run: str, *, ring: Callable[[str], object] | None = None) -> str | None:
     """Own the run and take it as far as it goes; the status that it has then, or None: somebody else has it, or there
     is nothing to do.
+
+    Args:
+        ring: told of the run that wants a worker next: this one again, or the next of its thread. Sweepers see it too,
+            a little later.
 
     Raises:
         EngineError: the database cannot be reached; the run is taken up by whoever sweeps.
@@ -59,13 +63,16 @@ def advance(run: str) -> str | None:
     with owner.holding(held):
         try:
             end = _Advance(held).end()
-            return _release(held, end)
+            left = _release(held, end)
         except Fenced:
             logger.info("Run %s has another owner now.", run)
             return None
+    if ring is not None and left.get("ring"):
+        ring(left["ring"])
+    return str(left["status"])
 
 
-def _release(held: Held, end: End) -> str | None:
+def _release(held: Held, end: End) -> dict[str, Any]:
     parts = {
         "status": end.status, "reason": end.reason, "node": end.node, "error": end.error, "taken": end.taken or None,
     }  # fmt: skip
@@ -73,12 +80,10 @@ def _release(held: Held, end: End) -> str | None:
     if end.result is not None:
         told = f'{told[:-1]},"result":{end.result}}}'
     (reply,) = apart.query(RELEASE, (held.id, held.fence.epoch, told))
-    answer = json.loads(reply)
+    answer: dict[str, Any] = json.loads(reply)
     if answer.get("fenced"):
         raise Fenced
-    if answer.get("ring"):
-        doorbell.ring(answer["ring"])
-    return str(answer["status"])
+    return answer
 
 
 class _Advance:

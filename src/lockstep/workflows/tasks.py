@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from celery import shared_task
 
 from lockstep.workflows.engine import advance as advance_run
 
 __all__ = ["advance"]
 
+logger = logging.getLogger("lockstep.workflows")
 
-@shared_task(name="lockstep_workflows.advance", ignore_result=True, acks_late=False, max_retries=0)  # type: ignore[untyped-decorator]
-def advance(run: str) -> str:
+
+@shared_task(name="lockstep_workflows.advance", bind=True, ignore_result=True, acks_late=False, max_retries=0)  # type: ignore[untyped-decorator]
+def advance(self: Any, run: str) -> str:
     """Take a run as far as it goes now. Whoever is not its owner leaves it alone."""
-    return advance_run(run) or "nothing to do"
+
+    def ring(following: str) -> None:
+        queue = (self.request.delivery_info or {}).get("routing_key")
+        try:
+            advance.apply_async(args=[following], queue=queue, retry=False, ignore_result=True)
+        except Exception as error:  # whatever a broker's client raises; sweepers see the run
+            logger.warning("No worker could be told of run %s (%s).", following, type(error).__name__)
+
+    return advance_run(run, ring=ring) or "nothing to do"

@@ -44,4 +44,6 @@ class Command(BaseCommand):
         """Until nothing is due: a run that ends may let another begin."""
         while not draining.asked() and (runs := due(1, patience_s=0)):
             for run, workflow in runs:
-                self.stdout.write(f"{workflow} {run}: {advance(run) or 'nothing to do'}")
+                self.stdout.write(
+                    f"{workflow} {run}: {advance(run) or 'nothing to do'}"
+                )
