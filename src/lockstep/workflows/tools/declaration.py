@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from lockstep.workflows.exceptions import Fenced, ToolMisused
 from lockstep.workflows.tools import flow, ledger, places, processes, threads
@@ -277,8 +277,10 @@ class Tool(Generic[R]):
         return max(self.backoff.delay_s(attempt), failure.retry_after_s or 0.0)
 
 
+@overload
+def tool(function: Callable[..., R], /) -> Tool[R]: ...
+@overload
 def tool(
-    function: Callable[..., R] | None = None,
     *,
     name: str | None = None,
     effect: Effect = "at_most_once",
@@ -290,7 +292,22 @@ def tool(
     reconcile: Callable[[str, dict[str, Any]], flow.Outcome | None] | None = None,
     assignee: str = "",
     isolation: Literal["thread", "process"] = "thread",
-) -> Any:
+) -> Callable[[Callable[..., R]], Tool[R]]: ...
+def tool(
+    function: Callable[..., R] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    effect: Effect = "at_most_once",
+    timeout_s: float | None = 60.0,
+    max_attempts: int = 4,
+    backoff: Backoff | None = None,
+    classify: Classifier | None = None,
+    on_failure: Literal["raise", "review"] | Callable[..., Any] = "raise",
+    reconcile: Callable[[str, dict[str, Any]], flow.Outcome | None] | None = None,
+    assignee: str = "",
+    isolation: Literal["thread", "process"] = "thread",
+) -> Tool[R] | Callable[[Callable[..., R]], Tool[R]]:
     """Make a function a tool::
 
         @tool(timeout_s=10, effect="keyed")
