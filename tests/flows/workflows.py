@@ -185,4 +185,4 @@ def asynchronous() -> StateGraph:
     return graph
 
 
-from tests.flows import waiting  # noqa: E402, F401  (it uses what stands above)
+from tests.flows import tools, waiting  # noqa: E402, F401 -- they use what stands above

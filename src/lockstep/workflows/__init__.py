@@ -13,10 +13,17 @@ if TYPE_CHECKING:
     from lockstep.workflows.registry import workflow
     from lockstep.workflows.saver import DjangoSaver
     from lockstep.workflows.starting import start
+    from lockstep.workflows.tools.declaration import Backoff, Tool, tool
+    from lockstep.workflows.tools.flow import Outcome
+    from lockstep.workflows.tools.threads import abandoned
 
 __all__ = [
+    "Backoff",
     "DjangoSaver",
+    "Outcome",
     "Review",
+    "Tool",
+    "abandoned",
     "answer",
     "answer_input",
     "cancel",
@@ -26,13 +33,18 @@ __all__ = [
     "review_url",
     "sleep_until",
     "start",
+    "tool",
     "wait_for_event",
     "workflow",
 ]
 
 _PLACES = {
+    "Backoff": "tools.declaration",
     "DjangoSaver": "saver",
+    "Outcome": "tools.flow",
     "Review": "questions",
+    "Tool": "tools.declaration",
+    "abandoned": "tools.threads",
     "answer": "answers",
     "answer_input": "answers",
     "cancel": "controls",
@@ -42,6 +54,7 @@ _PLACES = {
     "review_url": "links",
     "sleep_until": "questions",
     "start": "starting",
+    "tool": "tools.declaration",
     "wait_for_event": "questions",
     "workflow": "registry",
 }

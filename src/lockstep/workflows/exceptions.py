@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from lockstep.core.exceptions import LockstepError
 
 __all__ = [
+    "EffectsForbidden",
     "EngineError",
     "Fenced",
     "HistoryLost",
@@ -19,6 +20,9 @@ __all__ = [
     "NotRetryable",
     "RunBusy",
     "StateTooLarge",
+    "ToolDied",
+    "ToolFailed",
+    "ToolMisused",
     "TopologyMismatch",
     "UnknownWorkflow",
     "Unreadable",
@@ -90,6 +94,31 @@ class InvalidAnswer(WorkflowError, ValueError):
 
     problems: list[tuple[str, str]]
     """Where and what: ``("amount", "600 is greater than the maximum of 500")``."""
+
+
+class ToolFailed(WorkflowError, RuntimeError):
+    """The tool failed for good. What it said is in the call's row, which expires with the run."""
+
+    tool: str
+    kind: str
+    """``transient``, ``permanent`` or ``unknown``: what the last attempt was."""
+    error: str
+    """Dotted name of its error's class."""
+    attempts: int
+    text: str
+    """What the error said. It may hold what the tool was given: show it to whom the run may be shown."""
+
+
+class ToolMisused(WorkflowError, TypeError):
+    """The tool cannot be called like this."""
+
+
+class ToolDied(WorkflowError, RuntimeError):
+    """The tool's process ended without a result."""
+
+
+class EffectsForbidden(WorkflowError, RuntimeError):
+    """Effects are forbidden here, and the log has none of this call."""
 
 
 class Unstorable(WorkflowError, TypeError):

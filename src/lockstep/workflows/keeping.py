@@ -13,17 +13,19 @@ MOST = timedelta(days=90)
 UNCLAIMED = timedelta(days=7)
 """What an event says, while nobody waits for it."""
 LEDGER = timedelta(days=396)
-"""A run without its content, and what became of its nodes: as long as the ledger."""
+"""A run without its content, what became of its nodes and of its attempts at tools: as long as the ledger."""
 
 RUN = "lockstep_workflows.Run"
 NODES = "lockstep_workflows.NodeExecution"
 EVENT = "lockstep_workflows.InboundEvent"
 BODY = "lockstep_workflows.InboundBody"
+ATTEMPTS = "lockstep_workflows.ToolAttempt"
 CONTENT = {
     "lockstep_workflows.RunContent": ("data",),
     "lockstep_workflows.Checkpoint": ("state", "meta"),
     "lockstep_workflows.CheckpointWrite": ("writes",),
     "lockstep_workflows.Wait": ("payload", "schema", "answer"),
+    "lockstep_workflows.ToolCall": ("args", "result", "error", "external_key"),
 }
 
 
@@ -37,6 +39,7 @@ def register() -> None:
     ports.subjects.register(EVENT, ports.Subject(EVENT, "subject", pseudonym=True, blank=("subject", "key")))
     ports.ageing.register(RUN, ports.Aged(RUN, at="at", keep=lambda: LEDGER))
     ports.ageing.register(NODES, ports.Aged(NODES, at="at", keep=lambda: LEDGER))
+    ports.ageing.register(ATTEMPTS, ports.Aged(ATTEMPTS, at="at", keep=lambda: LEDGER))
     ports.subjects.register(
         RUN, ports.Subject(RUN, "user_key", pseudonym=True, blank=("user_key", "user_id"))
     )

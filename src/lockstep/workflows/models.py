@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from lockstep.workflows.changes import Change, changes
 from lockstep.workflows.inbox.models import InboundBody, InboundEvent, Webhook
+from lockstep.workflows.tools.models import ToolAttempt, ToolCall
 
 if TYPE_CHECKING:
     from lockstep.workflows.codec import Codec
@@ -26,6 +27,8 @@ __all__ = [
     "NodeExecution",
     "Run",
     "RunContent",
+    "ToolAttempt",
+    "ToolCall",
     "Wait",
     "Webhook",
 ]
@@ -393,15 +396,15 @@ class Wait(models.Model):
     @property
     def comment(self) -> str:
         """What the person said who decided."""
-        return str(self.answer.get("comment", "")) if self._decided else ""
+        return str(self._decided.get("comment", ""))
 
     @property
     def changes(self) -> list[Change]:
         """What the person changed of the proposal."""
-        return (
-            changes(self.proposal, self.answer["args"]) if self.decision == "edit" and self._decided else []
-        )
+        said = self._decided
+        return changes(self.proposal, said["args"]) if said and self.decision == "edit" else []
 
     @property
-    def _decided(self) -> bool:
-        return self.kind == self.Kind.REVIEW and isinstance(self.answer, dict)
+    def _decided(self) -> dict[str, Any]:
+        """What was said about a review; empty before, and of other kinds."""
+        return self.answer if self.kind == self.Kind.REVIEW and isinstance(self.answer, dict) else {}

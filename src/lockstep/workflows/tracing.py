@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -21,7 +21,10 @@ from lockstep.workflows import links
 from lockstep.workflows.codec import Codec
 from lockstep.workflows.questions import asked
 
-__all__ = ["Attempt", "Node", "Traced", "Tracer", "current", "traced"]
+if TYPE_CHECKING:
+    from lockstep.workflows.saver import Fence
+
+__all__ = ["Attempt", "Node", "Traced", "Tracer", "attempt", "current", "traced"]
 
 ERROR = "__error__"
 INTERRUPT = "__interrupt__"
@@ -29,11 +32,17 @@ MOST_PER_TASK = 50
 """Attempts of one task that are remembered: the last ones."""
 
 _current: ContextVar[Tracer | None] = ContextVar("lockstep_tracer", default=None)
+_attempt: ContextVar[Attempt | None] = ContextVar("lockstep_attempt", default=None)
 
 
 def current() -> Tracer | None:
     """The tracer of the run that this thread or task works at."""
     return _current.get()
+
+
+def attempt() -> Attempt | None:
+    """The attempt at a node that this thread or task is; None between nodes."""
+    return _attempt.get()
 
 
 @contextmanager
@@ -57,6 +66,15 @@ class Attempt:
     ended: float | None = None
     error: str = ""
     stopped: bool = False
+    calls: dict[str, int] = field(default_factory=dict)
+    """How often each thing was called so far."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def ordinal(self, what: str) -> int:
+        """0 for the first call of it, 1 for the next: the same whenever the node runs again."""
+        with self.lock:
+            self.calls[what] = self.calls.get(what, -1) + 1
+            return self.calls[what]
 
 
 @dataclass(slots=True)
@@ -68,11 +86,20 @@ class Traced:
 
 
 class Tracer:
-    """Of one run and one owner."""
+    """Of one run and one owner.
 
-    def __init__(self, worker: str, codec: Codec) -> None:
+    Args:
+        fence: by what right the run is written.
+        effects: whether tools may do what they do; False where a run is only replayed.
+    """
+
+    def __init__(
+        self, worker: str, codec: Codec, *, fence: Fence | None = None, effects: bool = True
+    ) -> None:
         self.worker = worker
         self.codec = codec
+        self.fence = fence
+        self.effects = effects
         self.failed = ""
         """The node that failed last."""
         self._attempts: dict[str, list[Attempt]] = {}
@@ -161,6 +188,7 @@ class Node(Runnable[Any, Any]):
         step = config.get("metadata", {}).get("langgraph_step")
         attempt = tracer.begun(info.task_id, self.node, step, info.node_attempt)
         error: BaseException | None = None
+        token = _attempt.set(attempt)
         try:
             with context.use(node=self.node):
                 yield
@@ -168,6 +196,7 @@ class Node(Runnable[Any, Any]):
             error = raised
             raise
         finally:
+            _attempt.reset(token)
             tracer.ended(attempt, error)
 
 

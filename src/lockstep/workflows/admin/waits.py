@@ -66,7 +66,7 @@ class ForFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Wait]) -> QuerySet[Wait]:
         value = (self.value() or "").replace("\0", "")
         if value == "me":
-            mine: Any = request.user.groups.values("name")  # type: ignore[union-attr]
+            mine: Any = request.user.groups.values("name")
             return queryset.for_people().filter(Q(assignee="") | Q(assignee__in=mine))  # type: ignore[attr-defined,no-any-return]
         return queryset.filter(assignee=value.removeprefix("group:")) if value else queryset
 

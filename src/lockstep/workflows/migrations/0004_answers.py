@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
     """From here on what runs wait for can be answered, by people and by events from outside."""
 
     dependencies = [
-        ("lockstep_workflows", "0002_functions"),
+        ("lockstep_workflows", "0003_tools"),
     ]
 
     operations = [

@@ -63,7 +63,7 @@ def _status(wait: Wait) -> int:
 def _page(
     request: HttpRequest, wait: Wait | None, *, form: Any = None, status: int = 200, **more: Any
 ) -> HttpResponse:
-    shown = context(wait, request.user, form) if wait is not None else {"title": "Review"}
+    shown: dict[str, Any] = context(wait, request.user, form) if wait is not None else {"title": "Review"}
     if status == 410:
         shown["form"] = None
     return TemplateResponse(

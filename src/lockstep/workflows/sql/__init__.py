@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from lockstep.workflows.sql import answers, inbox, ownership, starting, transitions
 
-__all__ = ["ANSWERS", "CREATE", "DROP", "NO_ANSWERS"]
+__all__ = [
+    "ANSWERS",
+    "CREATE",
+    "DROP",
+    "NO_ANSWERS",
+]  # what stands beside tables of a later migration is created there: ``tools``
 
 _PARTS = (starting, transitions, ownership)
 

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-__all__ = ["CREATE", "DROP", "EXPIRING", "LIVE", "PARTITIONS"]
+__all__ = ["CREATE", "DROP", "EXPIRY", "LIVE", "RETRY"]
 
 LIVE = "('queued', 'running', 'waiting', 'blocked')"
 
-EXPIRING = ("runcontent", "checkpoint", "checkpointwrite", "wait")
-"""Tables that hold content of runs."""
-
-PARTITIONS = "\n".join(
-    f"    PERFORM lockstep_core_partition_v1('lockstep_workflows_{table}', expires);" for table in EXPIRING
-)
-
-_EXPIRY = """
-CREATE FUNCTION lockstep_workflows_expiry_v1(moment timestamptz) RETURNS timestamptz LANGUAGE plpgsql AS $body$
+# The tables that hold content of runs, each with a partition for what expires then.
+EXPIRY = r"""
+CREATE OR REPLACE FUNCTION lockstep_workflows_expiry_v1(moment timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql AS $body$
 DECLARE
     expires timestamptz;
 BEGIN
     SELECT moment + t.keep INTO expires FROM lockstep_core_expiringtable AS t
     WHERE t.table_name = 'lockstep_workflows_checkpoint';
-{partitions}
+    PERFORM lockstep_core_partition_v1(t.table_name, expires) FROM lockstep_core_expiringtable AS t
+    WHERE t.table_name LIKE 'lockstep\_workflows\_%';
     RETURN expires;
 END $body$
-""".replace("{partitions}", PARTITIONS)
+"""
 
 # Starts of one thread wait for each other. A run that is to make way is told so; one that is at work stops at its next
 # transition, and the new one begins after it.
@@ -91,8 +87,8 @@ END $body$
 """.replace("{live}", LIVE)
 
 # From where it stood: what its nodes did stays done, and the one that failed is run again.
-_RETRY = """
-CREATE FUNCTION lockstep_workflows_retry_v1(run uuid) RETURNS text LANGUAGE plpgsql AS $body$
+RETRY = """
+CREATE OR REPLACE FUNCTION lockstep_workflows_retry_v1(run uuid) RETURNS text LANGUAGE plpgsql AS $body$
 DECLARE
     r lockstep_workflows_run%ROWTYPE;
 BEGIN
@@ -104,6 +100,9 @@ BEGIN
         crash_count = 0, cancel_requested = false, rung_at = clock_timestamp() WHERE known.id = $1;
     DELETE FROM lockstep_workflows_runcontent AS c
     WHERE c.run_id = $1 AND c.kind = 'error' AND c.expires_at = r.expires_at;
+    IF r.reason = 'ToolFailed' THEN
+        PERFORM lockstep_workflows_tool_retry_v1(r.id, r.expires_at);
+    END IF;
     PERFORM lockstep_workflows_settled_v1(r);
     RETURN 'queued';
 END $body$
@@ -145,7 +144,7 @@ $body$
 # A transition updates its run and no index.
 _HOT = "ALTER TABLE lockstep_workflows_run SET (fillfactor = 60)"
 
-CREATE = (_HOT, _EXPIRY, _WITHDRAW, _TROUBLE, _SETTLED, _CANCEL, _RETRY, _START)
+CREATE = (_HOT, EXPIRY, _WITHDRAW, _TROUBLE, _SETTLED, _CANCEL, RETRY, _START)
 
 DROP = (
     "DROP FUNCTION IF EXISTS lockstep_workflows_start_v1(jsonb, jsonb)",
