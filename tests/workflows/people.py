@@ -12,8 +12,9 @@ from lockstep.workflows.models import Wait
 __all__ = ["answered"]
 
 
-def answered(wait: Wait, decision: Any = "edit", **args: Any) -> None:
-    """Somebody who may says so."""
+def answered(wait: Wait, decision: Any = "edit", **args: Any) -> User:
+    """Somebody who may says so, and is returned."""
     boss, _ = User.objects.get_or_create(username="boss", defaults={"is_superuser": True, "is_staff": True})
     edited = {**wait.payload["args"], **args} if decision == "edit" else None
     answer(wait, decision, by=boss, args=edited, comment="seen")
+    return boss

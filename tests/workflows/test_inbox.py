@@ -154,7 +154,7 @@ def test_an_event_while_the_worker_is_about_to_stop_is_not_missed(db: None) -> N
     held = here().acquire(str(run.pk))
     end = engine._Advance(held).end()
     came()
-    assert engine._release(held, end) == "queued"
+    assert engine._release(held, end)["status"] == "queued"
     assert went_on(run).result["answer"] == "paid"
 
 

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from lockstep.core import context
 from lockstep.core.models import Notice
-from lockstep.workflows import cancel, draining, registry, retry, start, workflow
+from lockstep.workflows import cancel, draining, registry, retry, start, versions, workflow
 from lockstep.workflows.engine import advance
 from lockstep.workflows.exceptions import (
     IdempotencyConflict,
@@ -23,7 +23,7 @@ from lockstep.workflows.exceptions import (
     UnknownWorkflow,
     Unstorable,
 )
-from lockstep.workflows.models import Checkpoint, NodeExecution, Run, Wait
+from lockstep.workflows.models import Checkpoint, GraphVersion, NodeExecution, Run, Wait
 from lockstep.workflows.sweeping import due
 
 pytestmark = pytest.mark.django_db
@@ -353,6 +353,25 @@ def test_runs_that_a_deploy_would_break_are_named_before_it() -> None:
     assert f"{old.pk} review 0 (waiting): Workflow 'review' has no version '0' here" in out.getvalue()
     assert f"{gone.pk} review 1 (waiting): Its latest checkpoint is gone." in out.getvalue()
     assert "2 of 3 live runs would be blocked." in out.getvalue()
+
+
+def test_a_graph_that_changed_without_a_new_version_is_named_before_the_deploy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(versions, "_told", set())
+    went("linear"), went("linear")
+    seen = GraphVersion.objects.get(workflow="linear")
+    out = io.StringIO()
+    call_command("lockstep_check_upgrade", stdout=out)
+    assert "not as it was run" not in out.getvalue()
+    nodes = seen.topology["nodes"]
+    seen.topology["nodes"] = {**nodes, "n9": [], "n1": ["branch:to:other"]}
+    del seen.topology["nodes"]["n2"]
+    seen.digest = "another"
+    seen.save()
+    call_command("lockstep_check_upgrade", stdout=out)
+    for change in ("n9 is gone", "n2 is new", "n1 has changed"):
+        assert f"linear 1 is not as it was run before: nodes: {change}." in out.getvalue()
 
 
 def test_a_run_that_was_given_up_is_told_to_people_once_and_taken_back() -> None:

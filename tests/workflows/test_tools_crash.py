@@ -82,11 +82,11 @@ def test_an_effect_at_most_once_is_never_asked_for_again(
     assert (wait.kind, wait.name) == ("review", "settle wire")
     assert wait.payload["args"]["arguments"] == {"op": "pay"}
     assert wait.payload["args"]["outcome"] == "unknown"
-    answered(wait, outcome="done", result={"n": 77})
+    boss = answered(wait, outcome="done", result={"n": 77})
     followed(run)
     assert (run.status, run.result["answer"]) == ("succeeded", {"n": 77})
     assert effects.requests("pay") == (0 if moment == "after intent" else 1)
-    assert ToolCall.objects.get(run=run).settled_by == "7"
+    assert ToolCall.objects.get(run=run).settled_by == str(boss.pk)
 
 
 def test_what_a_person_says_was_not_done_is_repeated_once(tmp_path: Path, effects: Effects) -> None:

@@ -15,7 +15,7 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 
 from lockstep.core import context
-from lockstep.workflows import registry, tracing
+from lockstep.workflows import registry, tracing, versions
 from lockstep.workflows.conf import settings
 from lockstep.workflows.connection import apart
 from lockstep.workflows.exceptions import EngineError, Fenced, HistoryLost, TopologyMismatch, UnknownWorkflow
@@ -99,6 +99,9 @@ class _Advance:
         try:
             workflow = registry.find(self.row["workflow"], self.row["version"])
             found = workflow.graph()
+            versions.seen(workflow)
+        except EngineError:
+            raise
         except UnknownWorkflow as error:
             return End("blocked", "version_missing", error=_told(error))
         except Exception as error:  # a module that cannot be imported, a graph that does not compile

@@ -7,17 +7,23 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from lockstep.workflows import registry, versions
 from lockstep.workflows.models import Run
 from lockstep.workflows.upgrade import broken_runs
 
 
 class Command(BaseCommand):
     help = (
-        "Lists live runs that this code cannot go on with, and ends with 1 where there are any. Run it from the new"
-        " code against the live database, before the deploy."
+        "Lists live runs that this code cannot go on with, and ends with 1 where there are any; and what was changed"
+        " of a graph without a new version. Run it from the new code against the live database, before the deploy."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        for workflow in registry.every():
+            for change in versions.drift(workflow):
+                self.stdout.write(
+                    f"{workflow.name} {workflow.version} is not as it was run before: {change}."
+                )
         found = broken_runs()
         for broken in found:
             run = broken.run
