@@ -35,6 +35,8 @@ class Context:
     """Identifier of the durable run."""
     node: str | None = None
     """Name of the graph node inside the run."""
+    node_attempt: str | None = None
+    """Which attempt at the node: the run's owner, counted, and its try, as in ``2.1``."""
 
 
 _current: ContextVar[Context] = ContextVar("lockstep_context")

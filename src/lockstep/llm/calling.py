@@ -224,4 +224,4 @@ def _text(value: Any) -> str:
 
 
 def _facts(now: context.Context) -> dict[str, Any]:
-    return {name: getattr(now, name) for name in ("feature", *ABOUT, "run", "node")}
+    return {name: getattr(now, name) for name in ("feature", *ABOUT, "run", "node", "node_attempt")}

@@ -288,6 +288,7 @@ def subject(route: Route) -> dict[str, Any]:
         "unit": key,
         "run": str(now.run or "")[:64],
         "node": str(now.node or "")[:200],
+        "node_attempt": str(now.node_attempt or "")[:20],
     }
 
 

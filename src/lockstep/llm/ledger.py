@@ -75,6 +75,7 @@ class Asked:
     """Version to take while there is no release."""
     run: str = ""
     node: str = ""
+    node_attempt: str = ""
     trace_id: str = ""
     pinned: bool | None = None
     """Whatever model the release names, this one is asked."""

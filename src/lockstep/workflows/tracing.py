@@ -105,6 +105,10 @@ class Tracer:
         self._attempts: dict[str, list[Attempt]] = {}
         self._lock = threading.Lock()
 
+    @property
+    def epoch(self) -> int:
+        return self.fence.epoch if self.fence else 0
+
     def begun(self, task: str, node: str, step: int | None, number: int) -> Attempt:
         attempt = Attempt(node, step, number, time.monotonic())
         with self._lock:
@@ -190,7 +194,7 @@ class Node(Runnable[Any, Any]):
         error: BaseException | None = None
         token = _attempt.set(attempt)
         try:
-            with context.use(node=self.node):
+            with context.use(node=self.node, node_attempt=f"{tracer.epoch}.{info.node_attempt}"):
                 yield
         except BaseException as raised:
             error = raised

@@ -72,6 +72,12 @@ class Call(models.Model):
     attempt = models.SmallIntegerField(default=1)
     run = models.CharField(max_length=64, blank=True)
     node = models.CharField(max_length=200, blank=True)
+    node_attempt = models.CharField(
+        max_length=20,
+        blank=True,
+        db_default="",
+        help_text="At the node: the run's owner, counted, and its try, as in 2.1.",
+    )
     trace_id = models.CharField(max_length=64, blank=True)
     state = models.CharField(max_length=10, choices=State.choices)
     outcome = models.CharField(max_length=10, choices=Outcome.choices, blank=True)

@@ -114,13 +114,14 @@ BEGIN
         refusal := NULL;  -- the row was lost in a crash of the server; the request was made all the same
     END IF;
     INSERT INTO lockstep_llm_call (id, at, operation, feature, cohort, tenant, user_key, prompt, prompt_version, arm,
-        release_id, provider, endpoint, request_model, response_model, invocation, attempt, run, node, trace_id, state,
-        outcome, error_type, finish_reason, usage_source, bound_input, bound_output, price_id, rate_id, currency,
-        bound_micros, tools, expires_at, result)
+        release_id, provider, endpoint, request_model, response_model, invocation, attempt, run, node, node_attempt,
+        trace_id, state, outcome, error_type, finish_reason, usage_source, bound_input, bound_output, price_id, rate_id,
+        currency, bound_micros, tools, expires_at, result)
     VALUES (a.id, moment, a.operation, coalesce(a.feature, ''), coalesce(a.cohort, ''),
         coalesce(a.tenant, ''), coalesce(a.user_key, ''), coalesce(a.prompt, ''), coalesce(a.prompt_version, ''),
         coalesce(a.arm, ''), a.release_id, a.provider, coalesce(a.endpoint, ''), a.request_model, '', a.invocation,
-        a.attempt, coalesce(a.run, ''), coalesce(a.node, ''), coalesce(a.trace_id, ''), 'reserved', '', '', '', '',
+        a.attempt, coalesce(a.run, ''), coalesce(a.node, ''), coalesce(a.node_attempt, ''),
+        coalesce(a.trace_id, ''), 'reserved', '', '', '', '',
         a.bound_input, a.bound_output, tariff.id, rate, a.currency, a.bound_micros, '[]',
         moment + make_interval(secs => (asked ->> 'lapse_after_s')::float8), '');
 
