@@ -1,4 +1,7 @@
+from django.apps import apps
 from django.contrib import admin
 from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls), path("lockstep/", include("lockstep.workflows.urls"))]
+urlpatterns = [path("admin/", admin.site.urls)]
+if apps.is_installed("lockstep.workflows"):
+    urlpatterns.append(path("lockstep/", include("lockstep.workflows.urls")))

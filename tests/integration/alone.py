@@ -11,6 +11,10 @@ def main() -> None:
     import django
 
     django.setup()
+    heavy = {"celery", "jsonschema", "langchain_core", "langgraph", "numpy", "openai", "redis"} & set(
+        sys.modules
+    )
+    assert not heavy, f"every command of a project waits for {heavy}"
     from django.apps import apps
     from django.core.management import call_command
 

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.utils.module_loading import autodiscover_modules
 
 from lockstep.workflows.exceptions import UnknownWorkflow
-from lockstep.workflows.graphs import Graph
+
+if TYPE_CHECKING:
+    from lockstep.workflows.graphs import Graph
 
 __all__ = ["Workflow", "every", "find", "newest", "queue", "workflow"]
 
@@ -39,6 +41,8 @@ class Workflow:
 
     def graph(self) -> Graph:
         """The graph, built once a process."""
+        from lockstep.workflows.graphs import Graph  # LangGraph takes a second that no other command should
+
         with self._lock:
             if not self._built:
                 self._built.append(Graph(self.build()))

@@ -5,6 +5,7 @@ Nothing is to be set up: with the app installed, Celery's signals are all it nee
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from lockstep.workflows import draining
@@ -16,11 +17,11 @@ _sweepers: list[Sweeper] = []
 
 
 def connect() -> None:
-    """Listen to Celery, where it is installed."""
-    try:
-        from celery import signals
-    except ImportError:
+    """Listen to Celery; its workers have imported it before Django is set up, and nobody else needs it."""
+    if "celery" not in sys.modules:
         return
+    from celery import signals
+
     signals.worker_ready.connect(_ready, dispatch_uid="lockstep_workflows.ready")
     signals.worker_shutting_down.connect(_shutting_down, dispatch_uid="lockstep_workflows.drain")
     signals.worker_shutdown.connect(_shutdown, dispatch_uid="lockstep_workflows.shutdown")
