@@ -23,8 +23,11 @@ def test_the_tutorial_followed_literally_in_a_fresh_project_ends_with_a_search(
 
 
 @pytest.mark.slow
-def test_the_tutorial_of_the_ledger_runs_in_a_project_without_search(start: Callable[[], Project]) -> None:
-    page = DOCS / "tutorial" / "first-metered-call.md"
+@pytest.mark.parametrize("name", ["first-metered-call", "first-run"])
+def test_each_other_tutorial_runs_in_a_project_without_search(
+    name: str, start: Callable[[], Project]
+) -> None:
+    page = DOCS / "tutorial" / f"{name}.md"
     assert start().follow(page) == len(list(snippets(page)))
 
 
