@@ -8,6 +8,7 @@
 unset PYTHONHOME PYTHONPATH
 export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_REQUIRE_VIRTUALENV=0
 export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
+export UV_COMPILE_BYTECODE=1  # as pip does: else every process may compile all of Django and LangGraph again
 
 venv="$root/.venv"
 python="$venv/bin/python"
