@@ -10,7 +10,7 @@ collects facts from many apps. Both can be overridden for a block in tests::
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,11 +27,14 @@ __all__ = [
     "Metering",
     "Notice",
     "Notify",
+    "Pin",
+    "Played",
     "Port",
     "Redaction",
     "Registry",
     "Replay",
     "Retained",
+    "Said",
     "Subject",
     "Usage",
     "ageing",
@@ -258,15 +261,59 @@ class LogNotices:
         logger.warning("Notice %s (%s) has no delivery configured.", notice.topic, notice.severity)
 
 
-class Replay(Protocol):
-    """Asked before a call leaves; may answer from a recording instead."""
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Which version of a prompt a call takes, whatever is live, and which model."""
 
-    def answer(self, *, operation: str, digest: str) -> Any | None:
-        """The recorded answer to the request with this digest; None lets the call go out."""
+    version: str
+    model: str
+    """``provider:name``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a model answered."""
+
+    messages: Sequence[Any]
+    """One an answer, as LangChain has them; a stream is one message."""
+    model: str
+    """``provider:name`` that answered."""
+    feature: str = ""
+    prompt: str = ""
+    prompt_version: str = ""
+    cost_micros: int | None = None
+
+
+class Played(Protocol):
+    """One call to a model from within a run: its answer is noted, or comes from the notes."""
+
+    @property
+    def silent(self) -> bool:
+        """Nothing leaves: whatever is asked is answered from the notes, and costs nothing."""
+
+    def pinned(self, prompt: str) -> Pin | None:
+        """What a call with this prompt is held to; None: nothing."""
+
+    def answer(self, request: str) -> Said | None:
+        """The noted answer to the request with this digest; None lets it go out.
+
+        Raises:
+            LockstepError: it must not go out, and there is no answer to it.
+        """
+
+    def note(self, request: str, said: Said) -> None:
+        """Take note of an answer. Never raises."""
+
+
+class Replay(Protocol):
+    """Takes note of what models say in runs, and says it again when a run is replayed. ``workflows`` registers."""
+
+    def call(self) -> Played | None:
+        """The call that is about to be made; None outside of runs."""
 
 
 class NoReplay:
-    def answer(self, *, operation: str, digest: str) -> Any | None:
+    def call(self) -> Played | None:
         return None
 
 

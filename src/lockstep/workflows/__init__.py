@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lockstep.workflows.links import review_url
     from lockstep.workflows.questions import Review, request_review, sleep_until, wait_for_event
     from lockstep.workflows.registry import workflow
+    from lockstep.workflows.replays.replaying import replay
     from lockstep.workflows.saver import DjangoSaver
     from lockstep.workflows.starting import start
     from lockstep.workflows.tools.declaration import Backoff, Tool, tool
@@ -28,6 +29,7 @@ __all__ = [
     "answer_input",
     "cancel",
     "receive",
+    "replay",
     "request_review",
     "retry",
     "review_url",
@@ -49,6 +51,7 @@ _PLACES = {
     "answer_input": "answers",
     "cancel": "controls",
     "receive": "inbox.receiving",
+    "replay": "replays.replaying",
     "request_review": "questions",
     "retry": "controls",
     "review_url": "links",

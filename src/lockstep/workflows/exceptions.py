@@ -17,6 +17,7 @@ __all__ = [
     "InvalidAnswer",
     "MayNotAnswer",
     "NotAnswerable",
+    "NotReplayable",
     "NotRetryable",
     "RunBusy",
     "StateTooLarge",
@@ -49,6 +50,10 @@ class UnknownWorkflow(WorkflowError, LookupError):
 
 class NotRetryable(WorkflowError, ValueError):
     """The run is not one that could be tried again."""
+
+
+class NotReplayable(WorkflowError, ValueError):
+    """The run cannot be replayed."""
 
 
 class RunBusy(WorkflowError, RuntimeError):

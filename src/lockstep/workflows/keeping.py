@@ -26,6 +26,7 @@ CONTENT = {
     "lockstep_workflows.CheckpointWrite": ("writes",),
     "lockstep_workflows.Wait": ("payload", "schema", "answer"),
     "lockstep_workflows.ToolCall": ("args", "result", "error", "external_key"),
+    "lockstep_workflows.ModelAnswer": ("answer",),
 }
 
 

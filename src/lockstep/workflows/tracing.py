@@ -22,9 +22,10 @@ from lockstep.workflows.codec import Codec
 from lockstep.workflows.questions import asked
 
 if TYPE_CHECKING:
+    from lockstep.workflows.replays.log import Log
     from lockstep.workflows.saver import Fence
 
-__all__ = ["Attempt", "Node", "Traced", "Tracer", "attempt", "current", "traced"]
+__all__ = ["Attempt", "Node", "Traced", "Tracer", "attempt", "current", "kind_of", "traced"]
 
 ERROR = "__error__"
 INTERRUPT = "__interrupt__"
@@ -63,6 +64,8 @@ class Attempt:
     step: int | None
     number: int
     began: float
+    task: str = ""
+    ns: str = ""
     ended: float | None = None
     error: str = ""
     stopped: bool = False
@@ -93,6 +96,9 @@ class Tracer:
         effects: whether tools may do what they do; False where a run is only replayed.
     """
 
+    log: Log | None = None
+    """What calls are answered from, where a run is replayed."""
+
     def __init__(
         self, worker: str, codec: Codec, *, fence: Fence | None = None, effects: bool = True
     ) -> None:
@@ -105,8 +111,8 @@ class Tracer:
         self._attempts: dict[str, list[Attempt]] = {}
         self._lock = threading.Lock()
 
-    def begun(self, task: str, node: str, step: int | None, number: int) -> Attempt:
-        attempt = Attempt(node, step, number, time.monotonic())
+    def begun(self, task: str, node: str, step: int | None, number: int, ns: str = "") -> Attempt:
+        attempt = Attempt(node, step, number, time.monotonic(), task, ns)
         with self._lock:
             known = self._attempts.setdefault(task, [])
             known.append(attempt)
@@ -118,7 +124,7 @@ class Tracer:
         if isinstance(error, GraphBubbleUp):
             attempt.stopped = True
         elif error is not None:
-            attempt.error = _kind(error)
+            attempt.error = kind_of(error)
             self.failed = attempt.node
 
     def finished(
@@ -186,7 +192,7 @@ class Node(Runnable[Any, Any]):
             return
         info = config["configurable"]["__pregel_runtime"].execution_info
         step = config.get("metadata", {}).get("langgraph_step")
-        attempt = tracer.begun(info.task_id, self.node, step, info.node_attempt)
+        attempt = tracer.begun(info.task_id, self.node, step, info.node_attempt, info.checkpoint_ns)
         error: BaseException | None = None
         token = _attempt.set(attempt)
         try:
@@ -200,7 +206,7 @@ class Node(Runnable[Any, Any]):
             tracer.ended(attempt, error)
 
 
-def _kind(error: BaseException) -> str:
+def kind_of(error: BaseException) -> str:
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return name[:200]
