@@ -83,7 +83,11 @@ class Record:
             latest[row.ns, row.checkpoint, row.task_id] = row
         for (ns, at, task), row in latest.items():
             wrote = self.writes.get((ns, at, task), {})
-            then = row.output_digest or (row.error_kind or "error" if row.status == "error" else "waiting")
+            then = row.output_digest
+            if row.status == NodeExecution.Status.ERROR:
+                then = row.error_kind
+            elif all(place in HIDDEN for place in wrote):
+                then = "waiting"
             if (ns, at) in self.points:
                 self.points[ns, at].tasks.append(Task(task, row.node, row.step, then, wrote))
 
