@@ -11,13 +11,21 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
 from langgraph.graph import START, StateGraph
+from langgraph.graph.message import add_messages
+from langgraph.prebuilt import ToolNode, tools_condition
 
+from lockstep.core import features
+from lockstep.core.features import FeatureSpec
 from lockstep.core.ids import new_id
+from lockstep.llm import Feature, feature
+from lockstep.prompts.releases import release
+from lockstep.testing.llm import FakeModels, calls, fake_models, tool_call
 from lockstep.testing.workflows import crash_at, go_on, pass_time, run_inline
 from lockstep.workflows import Backoff, answer, registry, replay, request_review, tool, workflow
 from lockstep.workflows.exceptions import NotReplayable, UnknownWorkflow
-from lockstep.workflows.models import Run, ToolAttempt
+from lockstep.workflows.models import ModelAnswer, Run, ToolAttempt, ToolCall
 from lockstep.workflows.replays.report import Report
+from tests.prompts.conftest import version
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +48,8 @@ def declared() -> Iterator[None]:
     before = {name: dict(versions) for name, versions in registry._known().items()}
     workflow("replayed")(replayed)
     workflow("buys")(buys)
+    workflow("asks")(asks)
+    workflow("agent")(agent)
     yield
     registry._workflows.clear()
     registry._workflows.update(before)
@@ -101,6 +111,67 @@ def buys() -> StateGraph:
     graph.add_node("buy", buy)
     graph.add_edge(START, "buy")
     return graph
+
+
+def asks() -> StateGraph:
+    """Two nodes ask models: one by a feature's prompt, in pieces; one by LangChain's model, twice."""
+
+    def draft(state: State) -> State:
+        with replies.stream({"question": "why" if "asks" not in changing else "how"}) as stream:
+            text = "".join(stream.text())
+        return {"steps": [f"{stream.reply.call} {text}"]}
+
+    def polish(state: State) -> State:
+        model = plain.chat_model(temperature=0.5)
+        said = [model.invoke(f"{turn} {state['steps'][-1]}") for turn in ("once", "once", "twice")]
+        return {"steps": [f"{message.id} {message.text} {message.response_metadata}" for message in said]}
+
+    graph = StateGraph(State)
+    graph.add_sequence([draft, polish])
+    graph.add_edge(START, "draft")
+    return graph
+
+
+class Talk(TypedDict):
+    messages: Annotated[list[Any], add_messages]
+
+
+def agent() -> StateGraph:
+    """As agents are: a model that wants tools, tools, a model. LangGraph gives ids by chance to their messages."""
+
+    async def think(state: Talk) -> Talk:
+        return {"messages": [await plain.chat_model().bind_tools([look.as_langchain()]).ainvoke(state["messages"])]}
+
+    graph = StateGraph(Talk)
+    graph.add_node("think", think)
+    graph.add_node("tools", ToolNode([look.as_langchain()]))
+    graph.add_conditional_edges("think", tools_condition)
+    graph.add_edge("tools", "think")
+    graph.add_edge(START, "think")
+    return graph
+
+
+@pytest.fixture
+def models(settings: Any) -> Iterator[FakeModels]:
+    """Two features of public data, with all that is said kept where nobody is in it."""
+    settings.LOCKSTEP = settings.LOCKSTEP | {
+        "llm": {"providers": {"standin": {"BACKEND": "lockstep.llm.providers.standin.Standin"}}}
+    }
+    for name, prompt in (("tests.replies", "tests-reply"), ("tests.plain", "")):
+        feature(name, owner="a@example.com", model="standin:quoting", data_class="public", prompt=prompt)
+    released("Answer {question} in a word.")
+    with fake_models(otherwise="always") as models:
+        yield models
+    features.forget("tests.replies")
+    features.forget("tests.plain")
+
+
+def released(text: str) -> None:
+    release("tests-reply", version("tests-reply", text).key, actor="ann", reason="better")
+
+
+replies = Feature(FeatureSpec("tests.replies", prompt="tests-reply", model="standin:quoting", data_class="public"))
+plain = Feature(FeatureSpec("tests.plain", model="standin:quoting", data_class="public"))
 
 
 def everything() -> dict[str, Any]:
@@ -299,7 +370,87 @@ def test_a_tool_that_waited_for_its_next_try_is_replayed_with_its_stops() -> Non
     assert run.status == "waiting"
     assert replay(run).same
     changing.clear()
+    ToolCall.objects.filter(run=run).update(next_at=timezone.now())
     run = go_on(pass_time(run, timedelta(hours=1)))
     assert run.status == "succeeded"
     report = replay(run)
     assert report.same, report.verdict
+
+
+# models
+
+
+def test_models_say_again_what_they_said_and_nothing_is_asked(models: FakeModels) -> None:
+    models.script += ["because", "first", "second", "third"]
+    run = run_inline("asks", {})
+    assert run.status == "succeeded", run.error
+    assert [answer.ordinal for answer in ModelAnswer.objects.all()] == [0, 0, 1, 0]
+    spent, asked = calls().count(), len(models.requests)
+    report = replay(run)
+    assert report.same, report.verdict
+    assert nodes(report) == ["draft", "polish"]
+    assert (calls().count(), len(models.requests)) == (spent, asked) == (4, 4)
+
+
+def test_an_agent_is_replayed_though_its_messages_have_ids_by_chance(models: FakeModels) -> None:
+    models.script += [tool_call("buys.look", amount=3), "it is fair"]
+    run = run_inline("agent", {"messages": [("user", "Is 3 fair?")]})
+    assert run.status == "succeeded", run.error
+    assert effects == ["looked 3"]
+    report = replay(run)
+    assert report.same, report.verdict
+    assert nodes(report) == ["think", "tools", "think"]
+    assert effects == ["looked 3"]
+
+
+def test_another_request_is_named_and_not_sent(models: FakeModels) -> None:
+    run = run_inline("asks", {})
+    changing.add("asks")
+    asked = len(models.requests)
+    report = replay(run)
+    assert (report.first.node, report.first.why) == ("draft", "its request to the model differs")
+    assert len(models.requests) == asked
+
+
+def test_the_version_of_the_prompt_that_was_used_is_used_again(models: FakeModels) -> None:
+    run = run_inline("asks", {})
+    released("Say {question} at length.")
+    assert replay(run).same
+
+
+def test_live_models_are_asked_as_they_were_and_what_they_say_is_compared(models: FakeModels) -> None:
+    models.script += ["because", "first", "second", "third"]
+    run = run_inline("asks", {})
+    released("Say {question} at length.")
+    models.script += ["because", "first", "another", "third"]
+    report = replay(run, "live-model")
+    assert models.requests[4].text == "Answer why in a word."
+    assert [call.prompt_version for call in calls(feature="tests.replies")] == [
+        ModelAnswer.objects.get(prompt="tests-reply").prompt_version
+    ] * 2
+    assert calls(run=str(run.pk)).count() == 8
+    heard = {one.node: [(was.then, was.now) for was in one.heard] for one in report.checked if one.heard}
+    assert heard == {
+        "draft": [("because", "because")],
+        "polish": [("first", "first"), ("second", "another"), ("third", "third")],
+    }
+    assert ModelAnswer.objects.filter(run=run).count() == 4
+
+
+def test_what_a_policy_keeps_out_is_not_noted(models: FakeModels, settings: Any) -> None:
+    settings.LOCKSTEP = settings.LOCKSTEP | {"privacy": {"policies": {"tests.replies": "metadata"}}}
+    models.script += ["because", "write to anna.smith@example.com", "second", "third"]
+    run = run_inline("asks", {})
+    assert [(answer.kept_out, answer.answer is None) for answer in ModelAnswer.objects.all()] == [
+        ("metadata", True), ("redact", True), ("", False), ("", False),
+    ]  # fmt: skip
+    report = replay(run)
+    assert [one.why for one in report.checked if not one.same] == [
+        "the answer of standin:quoting was not kept: the policy 'metadata' of the feature 'tests.replies' keeps it out",
+        "the answer of standin:quoting was not kept: the policy 'redact' of the feature 'tests.plain' keeps it out",
+    ]
+
+
+def test_outside_of_a_run_nothing_is_noted(models: FakeModels) -> None:
+    plain.invoke("Hello")
+    assert not ModelAnswer.objects.exists()
