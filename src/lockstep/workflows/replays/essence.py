@@ -1,28 +1,37 @@
-"""Values but for what is chance in them: ids of messages, and what a provider says beside an answer."""
+"""Values but for what is chance in them.
+
+A message that a node makes without an id gets one from LangGraph, by chance and while it is being stored: sometimes the
+stored copy has it, sometimes not. What a live model answers has other ids of its own besides.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-__all__ = ["essence"]
+__all__ = ["IDS", "SAID", "essence"]
 
-CHANCE = frozenset(
+IDS = frozenset(["id"])
+SAID = frozenset(
     ["id", "response_metadata", "usage_metadata", "tool_call_id", "tool_call_chunks", "chunk_position"]
 )
+"""Of an answer and of what follows from it."""
 
 
-def essence(data: Any) -> Any:
-    """``data``, as the codec wrote it, without ids of messages and of their calls of tools."""
+def essence(data: Any, chance: Collection[str] = IDS) -> Any:
+    """``data``, as the codec wrote it, without these fields of messages; with ``SAID`` also without ids of their calls
+    of tools."""
     if isinstance(data, list):
-        return [essence(part) for part in data]
+        return [essence(part, chance) for part in data]
     if not isinstance(data, dict):
         return data
     if data.get("$t") == "pydantic" and "Message" in str(data.get("name")):
         fields = {**data.get("rest", {}), **data["v"]}
-        calls = [_call(call) for call in fields.get("tool_calls") or ()]
-        kept = {name: essence(part) for name, part in fields.items() if name not in CHANCE}
-        return {"message": data["name"], **kept, "tool_calls": calls}
-    return {name: essence(part) for name, part in data.items()}
+        kept = {name: essence(part, chance) for name, part in fields.items() if name not in chance}
+        if chance is SAID:
+            kept["tool_calls"] = [_call(call) for call in fields.get("tool_calls") or ()]
+        return {"message": data["name"], **kept}
+    return {name: essence(part, chance) for name, part in data.items()}
 
 
 def _call(call: Any) -> Any:

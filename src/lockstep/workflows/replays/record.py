@@ -68,21 +68,20 @@ class Record:
                     f"The subgraph {ns!r} keeps its state from call to call (checkpointer=True), and a replay cannot"
                     " give it the state that it had."
                 )
+        found = CheckpointWrite.objects.filter(**own).order_by("task_path")
         self.writes = {
             (ns, at, task): wrote
-            for ns, at, task, wrote in CheckpointWrite.objects.filter(**own).values_list(
-                "ns", "checkpoint_id", "task_id", "writes"
-            )
+            for ns, at, task, wrote in found.values_list("ns", "checkpoint_id", "task_id", "writes")
         }
         self._fill()
 
     def _fill(self) -> None:
-        latest: dict[tuple[str, str, str], NodeExecution] = {}
-        for row in self.run.nodes.exclude(status=NodeExecution.Status.DIED).order_by("id"):
-            latest.pop((row.ns, row.checkpoint, row.task_id), None)
-            latest[row.ns, row.checkpoint, row.task_id] = row
-        for (ns, at, task), row in latest.items():
-            wrote = self.writes.get((ns, at, task), {})
+        ended = self.run.nodes.exclude(status=NodeExecution.Status.DIED).order_by("id")
+        latest = {(row.ns, row.checkpoint, row.task_id): row for row in ended}
+        for (ns, at, task), wrote in self.writes.items():
+            row = latest.get((ns, at, task))
+            if row is None:  # LangGraph's own
+                continue
             then = row.output_digest
             if row.status == NodeExecution.Status.ERROR:
                 then = row.error_kind

@@ -14,7 +14,7 @@ from lockstep.workflows.conf import settings
 from lockstep.workflows.exceptions import NotReplayable
 from lockstep.workflows.graphs import Graph
 from lockstep.workflows.models import Run
-from lockstep.workflows.replays.essence import essence
+from lockstep.workflows.replays.essence import IDS, SAID, essence
 from lockstep.workflows.replays.log import Log, Mode
 from lockstep.workflows.replays.record import Point, Record, Task
 from lockstep.workflows.replays.report import Checked, Heard, Report
@@ -31,9 +31,9 @@ def replay(run: Run | str, mode: Mode = "recorded") -> Report:
 
     Args:
         run: one of any status; of one that has not ended, what is there of it.
-        mode: ``recorded``: models say again what they said, and every node must write the same, byte for byte.
+        mode: ``recorded``: models say again what they said, and every node must write the same.
             ``live-model``: the same models are asked again, with the same parameters and versions of prompts, and are
-            paid for; what a node writes is compared but for the ids of messages.
+            paid for.
 
     Raises:
         NotReplayable: its content has expired, or it cannot be done; the text says why.
@@ -118,11 +118,17 @@ class _Replay:
         why = self.log.why.get(task.id, "")
         same = not why and now == task.then
         heard = tuple(Heard(one.model, one.then, one.now) for one in self.log.spoken.get(task.id, ()))
-        if heard and not why and not same and task.id in seen.wrote:
-            same = essence(json.loads(seen.wrote[task.id])) == essence(_regular(task.wrote))
+        if not same and not why and task.id in seen.wrote:
+            same = self._alike(task, seen)
         if not same:
             why = why or seen.error and f"LangGraph ends it: {seen.error}" or self._difference(task, seen, now)
         return Checked("node", task.node, task.step, point.ns, task.then, now, same, why, heard)
+
+    def _alike(self, task: Task, seen: Seen) -> bool:
+        """Whether a node wrote the same but for what is chance."""
+        chance = SAID if self.mode == "live-model" else IDS
+        then, now = _channels(task.wrote), _channels(json.loads(seen.wrote[task.id]))
+        return bool(then) and essence(then, chance) == essence(now, chance)
 
     def _difference(self, task: Task, seen: Seen, now: str) -> str:
         if not now:
@@ -135,8 +141,7 @@ class _Replay:
             return "it stops to wait" if now == "waiting" else "it does not stop to wait"
         if not _regular(task.wrote):
             return f"it does not fail with {task.then}"
-        then = _channels(task.wrote)
-        wrote = _channels(json.loads(seen.wrote[task.id]))
+        then, wrote = essence(_channels(task.wrote)), essence(_channels(json.loads(seen.wrote[task.id])))
         differ = sorted(name for name in then.keys() | wrote.keys() if then.get(name) != wrote.get(name))
         return f"what it writes differs, in {', '.join(differ)}" if differ else "what it writes differs"
 
