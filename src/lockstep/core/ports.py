@@ -30,6 +30,7 @@ __all__ = [
     "Pin",
     "Played",
     "Port",
+    "Prompts",
     "Redaction",
     "Registry",
     "Replay",
@@ -42,6 +43,7 @@ __all__ = [
     "jobs",
     "metering",
     "notify",
+    "prompts",
     "redaction",
     "replay",
     "retention",
@@ -317,6 +319,28 @@ class NoReplay:
         return None
 
 
+class Prompts(Protocol):
+    """Bodies of versions, to take along with what was made with them. ``prompts`` registers."""
+
+    def body(self, prompt: str, version: str) -> str | None:
+        """What the version says, as text; None where it is not here."""
+
+    def add(self, prompt: str, version: str, body: str) -> None:
+        """Have the version here too. It is not released by that.
+
+        Raises:
+            LockstepError: the text is not that of the version.
+        """
+
+
+class NoPrompts:
+    def body(self, prompt: str, version: str) -> str | None:
+        return None
+
+    def add(self, prompt: str, version: str, body: str) -> None:
+        pass
+
+
 @dataclass(frozen=True, slots=True)
 class Retained:
     """A table that holds content for a limited time."""
@@ -384,6 +408,7 @@ redaction: Port[Redaction] = Port("redaction", NoRedaction())
 contents: Port[Contents] = Port("contents", NoContents())
 notify: Port[Notify] = Port("notify", LogNotices())
 replay: Port[Replay] = Port("replay", NoReplay())
+prompts: Port[Prompts] = Port("prompts", NoPrompts())
 retention: Registry[Retained] = Registry("retention")
 ageing: Registry[Aged] = Registry("ageing")
 subjects: Registry[Subject] = Registry("subjects")

@@ -17,6 +17,8 @@ __all__ = [
     "InvalidAnswer",
     "MayNotAnswer",
     "NotAnswerable",
+    "NotExportable",
+    "NotImportable",
     "NotReplayable",
     "NotRetryable",
     "RunBusy",
@@ -50,6 +52,14 @@ class UnknownWorkflow(WorkflowError, LookupError):
 
 class NotRetryable(WorkflowError, ValueError):
     """The run is not one that could be tried again."""
+
+
+class NotExportable(WorkflowError, ValueError):
+    """The run cannot be exported."""
+
+
+class NotImportable(WorkflowError, ValueError):
+    """The file cannot be imported. Nothing of it was."""
 
 
 class NotReplayable(WorkflowError, ValueError):

@@ -70,6 +70,48 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(fields=['run'], name='lockstep_workflows_answer_of'), models.Index(condition=models.Q(('subject', ''), _negated=True), fields=['subject'], name='lockstep_workflows_answer_who')],
             },
         ),
+        migrations.CreateModel(
+            name="RunExport",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[
+                            ("exact", "exact: with all that it says"),
+                            ("redacted", "redacted: its shape, and what may be kept of the rest"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("actor", models.CharField(help_text="Who did it.", max_length=200)),
+                ("digest", models.CharField(help_text="SHA-256 of the file's content.", max_length=64)),
+                (
+                    "run",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="exports",
+                        to="lockstep_workflows.run",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["-at"],
+                "required_db_vendor": "postgresql",
+                "indexes": [
+                    models.Index(fields=["run"], name="lockstep_workflows_export_of"),
+                    models.Index(fields=["at"], name="lockstep_workflows_export_at"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("actor", ""), _negated=True), name="lockstep_workflows_export_by_someone"
+                    )
+                ],
+            },
+        ),
         Expiring("ModelAnswer", keep=timedelta(days=30), most=timedelta(days=90), subject="subject"),
         migrations.RunPython(create, drop),
     ]

@@ -1,4 +1,4 @@
-"""What models said to the nodes of runs."""
+"""What models said to the nodes of runs, and which runs were taken elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-__all__ = ["ModelAnswer"]
+__all__ = ["ModelAnswer", "RunExport"]
 
 
 class ModelAnswer(models.Model):
@@ -49,3 +49,33 @@ class ModelAnswer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} at {self.node}"
+
+
+class RunExport(models.Model):
+    """A run was written into a file. The row stays when the run's content has expired."""
+
+    class Mode(models.TextChoices):
+        EXACT = "exact", "exact: with all that it says"
+        REDACTED = "redacted", "redacted: its shape, and what may be kept of the rest"
+
+    run = models.ForeignKey(
+        "lockstep_workflows.Run", models.CASCADE, db_constraint=False, db_index=False, related_name="exports"
+    )
+    at = models.DateTimeField(db_default=Now())
+    mode = models.CharField(max_length=10, choices=Mode)
+    actor = models.CharField(max_length=200, help_text="Who did it.")
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the file's content.")
+
+    class Meta:
+        required_db_vendor = "postgresql"
+        ordering: ClassVar = ["-at"]
+        indexes: ClassVar = [
+            models.Index(fields=["run"], name="lockstep_workflows_export_of"),
+            models.Index(fields=["at"], name="lockstep_workflows_export_at"),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(actor=""), name="lockstep_workflows_export_by_someone")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.mode} by {self.actor}"
