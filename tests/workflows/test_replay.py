@@ -174,6 +174,11 @@ replies = Feature(FeatureSpec("tests.replies", prompt="tests-reply", model="stan
 plain = Feature(FeatureSpec("tests.plain", model="standin:quoting", data_class="public"))
 
 
+def sql(statement: str, *params: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+
+
 def everything() -> dict[str, Any]:
     """All rows of all tables of runs."""
     with connection.cursor() as cursor:

@@ -15,12 +15,14 @@ CONTENT = {
     "ModelAnswer": ("answer",),
 }
 NAMES = {
-    "NodeExecution": ("worker",),
-    "Wait": ("name", "key", "assignee", "answered_by"),
-    "ToolCall": ("external_key", "settled_by"),
+    "Checkpoint": ("digest",),
+    "NodeExecution": ("worker", "output_digest"),
+    "Wait": ("name", "key", "assignee", "answered_by", "digest"),
+    "ToolCall": ("external_key", "settled_by", "key"),
     "ToolAttempt": ("worker",),
+    "ModelAnswer": ("request", "key"),
 }
-"""Texts of people and of machines, which are emptied."""
+"""What is emptied: names of people and machines, and digests, from which short content can be guessed."""
 
 
 def masked(table: str, row: dict[str, Any], feature: str) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class Record:
             row = latest.get((ns, at, task))
             if row is None:  # LangGraph's own
                 continue
-            then = row.output_digest
+            then = row.output_digest or "ok"
             if row.status == NodeExecution.Status.ERROR:
                 then = row.error_kind
             elif all(place in HIDDEN for place in wrote):

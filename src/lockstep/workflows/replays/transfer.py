@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connections, transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -88,7 +89,7 @@ def import_run(text: str | bytes, *, by: str) -> Run:
                 model._default_manager.using(settings().database).bulk_create(rows, batch_size=500)
         except NotImportable:
             raise
-        except (LookupError, TypeError, ValueError, AttributeError, DatabaseError, LockstepError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ValidationError, DatabaseError, LockstepError) as error:
             told = str(error) if isinstance(error, LockstepError) else type(error).__name__
             raise NotImportable(f"What the file holds is no run ({told}). Nothing of it was imported.") from error
     return run
