@@ -19,6 +19,7 @@ from lockstep.workflows.replays.log import Log, Mode
 from lockstep.workflows.replays.record import Point, Record, Task
 from lockstep.workflows.replays.report import Checked, Heard, Report
 from lockstep.workflows.replays.sandbox import Sandbox, Seen, as_json
+from lockstep.workflows.state import digest
 
 __all__ = ["replay"]
 
@@ -170,7 +171,7 @@ class _Replay:
             why = f"LangGraph ends it: {seen.error}" if seen.error else "it is not reached"
         elif differ:
             why = f"it differs in {', '.join(differ)}"
-        return Checked(kind, name, then.step, then.ns, "", "", not why, why)
+        return Checked(kind, name, then.step, then.ns, _digest(before), _digest(now) if state else "", not why, why)
 
 
 def _structure(record: Record, graph: Graph) -> Iterator[Checked]:
@@ -180,6 +181,10 @@ def _structure(record: Record, graph: Graph) -> Iterator[Checked]:
         for task in point.tasks:
             why = "" if task.node in known else "the graph has no such node any more"
             yield Checked("node", task.node, task.step, point.ns, task.then, "", not why, why)
+
+
+def _digest(state: dict[str, Any]) -> str:
+    return digest(json.dumps(state, sort_keys=True))
 
 
 def _regular(wrote: dict[str, Any]) -> dict[str, Any]:
