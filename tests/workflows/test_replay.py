@@ -10,9 +10,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
-from langgraph.graph import START, StateGraph
+from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode, tools_condition
+from langgraph.types import Command
 
 from lockstep.core import features
 from lockstep.core.features import FeatureSpec
@@ -459,3 +460,105 @@ def test_what_a_policy_keeps_out_is_not_noted(models: FakeModels, settings: Any)
 def test_outside_of_a_run_nothing_is_noted(models: FakeModels) -> None:
     plain.invoke("Hello")
     assert not ModelAnswer.objects.exists()
+
+
+# shapes
+
+
+def subgraphs() -> StateGraph:
+    """A subgraph that asks a person and calls a tool; an error that is handled; a way that a node chooses."""
+
+    def ask(state: State) -> State:
+        decided = request_review("pay", {"amount": state["amount"]})
+        return {"steps": [decided.decision, pay(state["amount"])]}
+
+    def close(state: State) -> State:
+        return {"steps": ["closed"]}
+
+    def breaks(state: State) -> Any:
+        raise ValueError("never")
+
+    def handles(state: State) -> State:
+        return {"steps": ["handled"]}
+
+    def chooses(state: State) -> Command[Any]:
+        return Command(update={"steps": ["chose"]}, goto="inner" if len(state["steps"]) < 5 else END)
+
+    inner = StateGraph(State)
+    inner.add_sequence([ask, close])
+    inner.add_edge(START, "ask")
+    graph = StateGraph(State)
+    graph.add_node("inner", inner.compile())
+    graph.add_node("breaks", breaks, error_handler=handles)
+    graph.add_node("chooses", chooses)
+    graph.add_edge(START, "inner")
+    graph.add_edge("inner", "breaks")
+    graph.add_edge("breaks", "chooses")
+    return graph
+
+
+def test_a_graph_with_everything_in_it_is_replayed(user: Any) -> None:
+    workflow("subgraphs")(subgraphs)
+    run = run_inline("subgraphs", {"amount": 3})
+    assert replay(run).same
+    while run.status == "waiting":
+        answer(run.waits.get(status="open"), "approve", by=user)
+        run = go_on(run)
+        report = replay(run)
+        assert report.same, report.verdict
+    assert run.status == "succeeded", run.error
+    assert nodes(report).count("inner") >= 1
+    assert nodes(report)[:4] == ["ask", "close", "inner", "breaks"]
+    paid = len(effects)
+    replay(run)
+    assert len(effects) == paid
+
+
+def test_a_node_that_calls_a_graph_itself_is_replayed_with_what_is_in_it() -> None:
+    def within(state: State) -> State:
+        return {"steps": [pay(state["amount"])]}
+
+    def calls_it(state: State) -> State:
+        inner = StateGraph(State)
+        inner.add_node("within", within)
+        inner.add_edge(START, "within")
+        before = look(state["amount"])
+        found = inner.compile().invoke({"amount": state["amount"], "steps": []})
+        return {"steps": [before, *found["steps"]]}
+
+    def outer() -> StateGraph:
+        graph = StateGraph(State)
+        graph.add_node("calls_it", calls_it)
+        graph.add_edge(START, "calls_it")
+        return graph
+
+    workflow("outer")(outer)
+    run = run_inline("outer", {"amount": 3})
+    assert run.status == "succeeded", run.error
+    effects.clear()
+    report = replay(run)
+    assert report.same, report.verdict
+    assert effects == []
+
+
+def test_a_subgraph_that_keeps_its_state_is_refused_by_name() -> None:
+    def keeping() -> StateGraph:
+        inner = StateGraph(State)
+        inner.add_node("in1", lambda state: {"steps": ["in1"]})
+        inner.add_edge(START, "in1")
+        graph = StateGraph(State)
+        graph.add_node("inner", inner.compile(checkpointer=True))
+        graph.add_edge(START, "inner")
+        return graph
+
+    workflow("keeping")(keeping)
+    with pytest.raises(NotReplayable, match="keeps its state from call to call"):
+        replay(run_inline("keeping", {}))
+
+
+def test_what_an_earlier_run_of_the_thread_left_is_the_state_of_the_next() -> None:
+    run_inline("linear", {"answer": "x" * 600}, thread="one")
+    second = run_inline("linear", {}, thread="one")
+    report = replay(second)
+    assert report.same, report.verdict
+    assert len(nodes(report)) == 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -50,10 +50,14 @@ class Log:
     run: Run
     codec: Codec
     mode: Mode
+    then: Mapping[str, str]
+    """Task -> what it came to."""
     live: Collection[str] = ()
     """Tasks whose models are asked again, of those that run just now."""
     why: dict[str, str] = field(default_factory=dict)
     """Task -> what it did that the log does not tell of."""
+    stood: set[str] = field(default_factory=set)
+    """Tasks that went as far as the run had gone, and stopped where it stood."""
     spoken: dict[str, list[Spoken]] = field(default_factory=lambda: defaultdict(list))
     tools: dict[str, ToolCall] = field(init=False)
     answers: dict[str, ModelAnswer] = field(init=False)
@@ -63,6 +67,10 @@ class Log:
         own = {"run": self.run, "expires_at": self.run.expires_at}
         self.tools = {call.key: call for call in ToolCall.objects.filter(**own)}
         self.answers = {answer.key: answer for answer in ModelAnswer.objects.filter(**own)}
+
+    def begin(self) -> None:
+        """Something new happens in the sandbox."""
+        self.why, self.stood, self.spoken = {}, set(), defaultdict(list)
 
     def of_task(self, task: str) -> list[ModelAnswer]:
         """Answers that a task was given, in their order."""
@@ -79,18 +87,30 @@ class Log:
         Raises:
             Departed: it says nothing.
         """
-        known = self.tools.get(call.key)
+        known, task = self.tools.get(call.key), call.place.attempt.task
         if known is None:
-            raise self.depart(
-                call.place.attempt.task, f"it calls the tool {call.tool!r}, and the log has no such call"
-            )
+            if self.then.get(task) == "waiting" and self.cancelled:
+                raise self._stop(task)
+            raise self.depart(task, f"it calls the tool {call.tool!r}, and the log has no such call")
         if known.status in (ToolCall.Status.DONE, ToolCall.Status.FAILED):
             return Found(
                 known.status, known.stops, known.result, known.error, known.kind, known.error_kind, known.attempts
             )
         if replayed < len(known.stops):
             return Found("again", known.stops)
-        raise GraphInterrupt(())  # the run stood here
+        if self.then.get(task) == "waiting":
+            raise self._stop(task)
+        raise self.depart(task, f"the log does not tell what became of its call of the tool {call.tool!r}")
+
+    @property
+    def cancelled(self) -> bool:
+        """A node that was about to call a tool stopped instead."""
+        return (self.run.origin or {}).get("status", self.run.status) == Run.Status.CANCELLED
+
+    def _stop(self, task: str) -> GraphInterrupt:
+        with self._lock:
+            self.stood.add(task)
+        return GraphInterrupt(())
 
 
 @dataclass(frozen=True, slots=True)

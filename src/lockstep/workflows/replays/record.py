@@ -12,9 +12,12 @@ from lockstep.workflows.models import Checkpoint, CheckpointWrite, NodeExecution
 
 __all__ = ["Point", "Record", "Task"]
 
-RESUME = "__resume__"
 HIDDEN = ("-1", "-2", "-3", "-4")
 """Places of writes that are no output."""
+HANDLER = "node_error_handler"
+"""In the path of a task."""
+HANDLED = "__error_source_node__"
+"""Written by a task whose error is handled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,15 @@ class Record:
                     " give it the state that it had."
                 )
         found = CheckpointWrite.objects.filter(**own).order_by("task_path")
-        self.writes = {
-            (ns, at, task): wrote
-            for ns, at, task, wrote in found.values_list("ns", "checkpoint_id", "task_id", "writes")
-        }
+        self.writes: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self.handled: dict[tuple[str, str], set[str]] = defaultdict(set)
+        """Checkpoint -> tasks there whose error another handled, and those others: they run in every transition."""
+        for ns, at, task, path, wrote in found.values_list(
+            "ns", "checkpoint_id", "task_id", "task_path", "writes"
+        ):
+            self.writes[ns, at, task] = wrote
+            if HANDLER in path or any(channel == HANDLED for channel, _ in wrote.values()):
+                self.handled[ns, at].add(task)
         self._fill()
 
     def _fill(self) -> None:

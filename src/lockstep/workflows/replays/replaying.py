@@ -66,7 +66,8 @@ class _Replay:
         self.run = run
         self.codec: Codec = graph.codec
         self.record = record
-        self.log = Log(run, graph.codec, mode)
+        then = {task.id: task.then for point in record.points.values() for task in point.tasks}
+        self.log = Log(run, graph.codec, mode, then)
         workflow = registry.find(run.workflow, run.version)
         self.sandbox = Sandbox(run, workflow, graph, self.log, set(record.spaces) | {""})
 
@@ -115,7 +116,7 @@ class _Replay:
         return self.sandbox.play(point, {*above, task})
 
     def _node(self, point: Point, task: Task, seen: Seen) -> Checked:
-        now = seen.outcome(task.id)
+        now = seen.outcome(task.id) or ("waiting" if task.id in self.log.stood else "")
         why = self.log.why.get(task.id, "")
         same = not why and now == task.then
         heard = tuple(Heard(one.model, one.then, one.now) for one in self.log.spoken.get(task.id, ()))
@@ -154,8 +155,10 @@ class _Replay:
         return self._compared("input", name, first, seen)
 
     def _state(self, point: Point, above: tuple[str, ...]) -> Checked:
-        done = self.record.finished(point.ns, point.id)
-        seen = self.sandbox.play(point, above, done=done)
+        handled = self.record.handled[point.ns, point.id]
+        done = self.record.finished(point.ns, point.id) - handled
+        self.log.live = ()
+        seen = self.sandbox.play(point, {*above, *handled}, done=done)
         names = ", ".join(dict.fromkeys(task.node for task in point.tasks)) or "__start__"
         return self._compared("state", names, self.record.points[point.ns, point.following], seen)
 

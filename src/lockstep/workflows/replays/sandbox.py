@@ -91,6 +91,7 @@ class Sandbox:
             free: namespace in which everything may run.
         """
         seen = Seen()
+        self.log.begin()
         heads = {
             ns: self._head(ns, at, run, done) for ns, at in {**point.parents, point.ns: point.id}.items()
         }
