@@ -141,7 +141,11 @@ def agent() -> StateGraph:
     """As agents are: a model that wants tools, tools, a model. LangGraph gives ids by chance to their messages."""
 
     async def think(state: Talk) -> Talk:
-        return {"messages": [await plain.chat_model().bind_tools([look.as_langchain()]).ainvoke(state["messages"])]}
+        return {
+            "messages": [
+                await plain.chat_model().bind_tools([look.as_langchain()]).ainvoke(state["messages"])
+            ]
+        }
 
     graph = StateGraph(Talk)
     graph.add_node("think", think)
@@ -171,7 +175,9 @@ def released(text: str) -> None:
     release("tests-reply", version("tests-reply", text).key, actor="ann", reason="better")
 
 
-replies = Feature(FeatureSpec("tests.replies", prompt="tests-reply", model="standin:quoting", data_class="public"))
+replies = Feature(
+    FeatureSpec("tests.replies", prompt="tests-reply", model="standin:quoting", data_class="public")
+)
 plain = Feature(FeatureSpec("tests.plain", model="standin:quoting", data_class="public"))
 
 
@@ -183,11 +189,15 @@ def sql(statement: str, *params: Any) -> None:
 def everything() -> dict[str, Any]:
     """All rows of all tables of runs."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT relname FROM pg_class WHERE relname LIKE 'lockstep_workflows_%' AND relkind IN ('r', 'p')")
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relname LIKE 'lockstep_workflows_%' AND relkind IN ('r', 'p')"
+        )
         names = [name for (name,) in cursor.fetchall()]
         found = {}
         for name in names:
-            cursor.execute(f"SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY to_jsonb(t)::text), '[]')::text FROM {name} t")
+            cursor.execute(
+                f"SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY to_jsonb(t)::text), '[]')::text FROM {name} t"
+            )
             found[name] = cursor.fetchone()[0]
     return found
 
@@ -284,7 +294,9 @@ def test_the_first_node_that_differs_is_named() -> None:
     assert not report.same
     assert (report.first.node, report.first.step, report.first.kind) == ("second", 2, "node")
     assert report.first.why == "what it writes differs, in steps"
-    assert report.verdict == "The first difference is node 'second', step 2: what it writes differs, in steps."
+    assert (
+        report.verdict == "The first difference is node 'second', step 2: what it writes differs, in steps."
+    )
     assert [one.node for one in report.checked if not one.same] == ["second"]  # the third has its own state
 
 

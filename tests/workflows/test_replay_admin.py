@@ -30,7 +30,9 @@ def test_a_replay_is_shown_with_its_first_difference() -> None:
     assert "lockstep-first" not in text
     changing.add("second")
     text = shown(client.post(url(run, "replay")))
-    assert "The first difference is node &#x27;second&#x27;, step 2: what it writes differs, in steps." in text
+    assert (
+        "The first difference is node &#x27;second&#x27;, step 2: what it writes differs, in steps." in text
+    )
     assert text.count("lockstep-first") == 1
 
 
@@ -41,7 +43,8 @@ def test_what_cannot_be_replayed_is_said_on_the_page() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "permission"), [("exact", "export_run"), ("redacted", "view_runcontent"), ("replay", "change_run")]
+    ("mode", "permission"),
+    [("exact", "export_run"), ("redacted", "view_runcontent"), ("replay", "change_run")],
 )
 def test_each_takes_its_permission(mode: str, permission: str) -> None:
     run = run_inline("linear", {})

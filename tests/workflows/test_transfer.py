@@ -1,5 +1,7 @@
 """A run that is taken from one system to another."""
 
+# ruff: noqa: F811 -- fixtures of the tests of replays
+
 from __future__ import annotations
 
 import json
@@ -26,7 +28,7 @@ from lockstep.workflows.replays import transfer
 from lockstep.workflows.replays.rows import TABLES
 from lockstep.workflows.state import digest
 from lockstep.workflows.sweeping import due
-from tests.workflows.test_replay import changing, declared, effects, models, nodes, released, sql  # noqa: F401
+from tests.workflows.test_replay import changing, declared, effects, models, nodes, sql  # noqa: F401
 
 pytestmark = pytest.mark.django_db
 
@@ -69,7 +71,7 @@ def test_an_imported_run_is_replayed_as_it_was_where_it_ran(name: str) -> None:
     assert here.input == {}
 
 
-def test_tools_models_and_prompts_come_along(models: FakeModels) -> None:  # noqa: F811
+def test_tools_models_and_prompts_come_along(models: FakeModels) -> None:
     run = run_inline("buys", {"amount": 3})
     effects.clear()
     assert replay(moved(run)).same
@@ -95,7 +97,7 @@ class Elsewhere(ports.NoPrompts):
         self.added[prompt, version] = body
 
 
-def test_a_version_of_a_prompt_is_taken_in_by_its_address(models: FakeModels) -> None:  # noqa: F811
+def test_a_version_of_a_prompt_is_taken_in_by_its_address(models: FakeModels) -> None:
     body = PromptVersion.objects.get(prompt_id="tests-reply")
     with pytest.raises(Exception, match="is not its version"):
         port.bodies.add("tests-reply", "0" * 64, body.canonical)
@@ -153,7 +155,9 @@ SECRET = "Anna Smith of 12 Harbour Road"
 
 
 @pytest.mark.parametrize("policy", ["metadata", "redact"])
-def test_a_redacted_file_has_nothing_that_the_policy_keeps_out(policy: str, models: FakeModels, settings: Any) -> None:  # noqa: F811
+def test_a_redacted_file_has_nothing_that_the_policy_keeps_out(
+    policy: str, models: FakeModels, settings: Any
+) -> None:
     settings.LOCKSTEP = settings.LOCKSTEP | {"privacy": {"policies": {"tests.plain": policy}}}
     models.otherwise = f"write to anna.smith@example.com, 07700 900123, says {SECRET}"
     given = {"steps": ["anna.smith@example.com 07700 900123", SECRET]}
@@ -243,7 +247,9 @@ def test_what_is_no_run_is_refused_and_nothing_of_it_stays(change: Any) -> None:
     assert not Checkpoint.objects.exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": "lockstep-run"}', b"\xff\xfe", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"format": "lockstep-run"}', b"\xff\xfe", "[" * 100_000]
+)
 def test_what_is_no_file_of_ours_is_refused(text: Any) -> None:
     with pytest.raises(NotImportable):
         import_run(text, by="ben")

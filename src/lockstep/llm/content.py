@@ -45,7 +45,9 @@ def answer(said: Sequence[BaseMessage]) -> Any:
 def fingerprint(messages: Sequence[BaseMessage], model: str, parameters: Mapping[str, Any]) -> str:
     """SHA-256 of a request: the same words, tools and parameters have the same one in every process."""
     asked = [{**_message(message), "content": message.content, "name": message.name} for message in messages]
-    text = json.dumps([model, asked, parameters], sort_keys=True, default=lambda value: type(value).__qualname__)
+    text = json.dumps(
+        [model, asked, parameters], sort_keys=True, default=lambda value: type(value).__qualname__
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 

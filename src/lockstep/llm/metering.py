@@ -251,7 +251,9 @@ class Metered(BaseChatModel):
         attempts.messages = tuple(messages)
         if attempts.played is not None:
             there = f"{self._route.provider}:{self._route.model}"
-            attempts.request = fingerprint(messages, there, {"stop": stop, **self._identifying_params, **request})
+            attempts.request = fingerprint(
+                messages, there, {"stop": stop, **self._identifying_params, **request}
+            )
         return attempts
 
     async def _here(self) -> Any:
@@ -298,7 +300,9 @@ def _marked(attempts: Attempts, trip: Trip, result: ChatResult, run_manager: Any
     return trip
 
 
-def _noted(attempts: Attempts, trip: Trip, piece: ChatGenerationChunk, run_manager: Any) -> ChatGenerationChunk:
+def _noted(
+    attempts: Attempts, trip: Trip, piece: ChatGenerationChunk, run_manager: Any
+) -> ChatGenerationChunk:
     if not trip.seen.pieces:
         piece.message.response_metadata[MARK] = trip.asked.id
     trip.add(piece.message, piece.generation_info or {})

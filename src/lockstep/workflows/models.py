@@ -118,7 +118,9 @@ class Run(models.Model):
     )
 
     origin = models.JSONField(
-        null=True, blank=True, help_text="Of one that was imported: how it ended where it ran, and how it was exported."
+        null=True,
+        blank=True,
+        help_text="Of one that was imported: how it ended where it ran, and how it was exported.",
     )
 
     at = models.DateTimeField(db_default=Now())

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["may", "urls"]
 
 REPLAYS = "lockstep_workflows.change_run"
-EXPORTS = {"exact": "lockstep_workflows.export_run", "redacted": f"lockstep_workflows.view_{RunContent._meta.model_name}"}
+EXPORTS = {
+    "exact": "lockstep_workflows.export_run",
+    "redacted": f"lockstep_workflows.view_{RunContent._meta.model_name}",
+}
 """How a run is exported -> what it takes."""
 
 
@@ -74,7 +77,10 @@ def _export(admin: RunAdmin, request: HttpRequest, object_id: str, mode: str) ->
     except LockstepError as error:
         return _back(request, run, str(error))
     admin.log_change(request, run, f"Exported, {mode}.")
-    headers = {"Content-Disposition": f'attachment; filename="run-{run.pk}-{mode}.json"', "Cache-Control": "no-store"}
+    headers = {
+        "Content-Disposition": f'attachment; filename="run-{run.pk}-{mode}.json"',
+        "Cache-Control": "no-store",
+    }
     return HttpResponse(text, content_type="application/json", headers=headers)
 
 

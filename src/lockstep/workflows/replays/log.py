@@ -94,7 +94,13 @@ class Log:
             raise self.depart(task, f"it calls the tool {call.tool!r}, and the log has no such call")
         if known.status in (ToolCall.Status.DONE, ToolCall.Status.FAILED):
             return Found(
-                known.status, known.stops, known.result, known.error, known.kind, known.error_kind, known.attempts
+                known.status,
+                known.stops,
+                known.result,
+                known.error,
+                known.kind,
+                known.error_kind,
+                known.attempts,
             )
         if replayed < len(known.stops):
             return Found("again", known.stops)

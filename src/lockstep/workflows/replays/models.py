@@ -16,7 +16,11 @@ class ModelAnswer(models.Model):
 
     id = models.UUIDField(primary_key=True, editable=False)
     run = models.ForeignKey(
-        "lockstep_workflows.Run", models.DO_NOTHING, db_constraint=False, db_index=False, related_name="answers"
+        "lockstep_workflows.Run",
+        models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="answers",
     )
     key = models.CharField(max_length=64, help_text="SHA-256 of the run, the task and the request.")
     ns = models.TextField(blank=True)

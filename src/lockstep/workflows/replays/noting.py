@@ -47,7 +47,9 @@ class Noting:
                 "prompt_version": said.prompt_version, "cost_micros": said.cost_micros, "kept_out": kept_out,
             }  # fmt: skip
             apart.query(SAID, (json.dumps(told), answer))
-        except Exception as error:  # the answer is paid for: the node has it, whether it can be replayed or not
+        except (
+            Exception
+        ) as error:  # the answer is paid for: the node has it, whether it can be replayed or not
             logger.warning("An answer in run %s is not noted (%s).", self.fence.run, type(error).__name__)
 
 

@@ -52,7 +52,9 @@ def replay(run: Run | str, mode: Mode = "recorded") -> Report:
     record = Record(run)
     redacted = (run.origin or {}).get("mode") == "redacted"
     if redacted and mode != "recorded":
-        raise NotReplayable(f"Run {run.pk} is a redacted copy: models cannot be asked what was taken out of it.")
+        raise NotReplayable(
+            f"Run {run.pk} is a redacted copy: models cannot be asked what was taken out of it."
+        )
     checked = _structure(record, graph) if redacted else _Replay(run, graph, record, mode).checked()
     status = (run.origin or {}).get("status", run.status)
     return Report(
@@ -122,8 +124,8 @@ class _Replay:
         heard = tuple(Heard(one.model, one.then, one.now) for one in self.log.spoken.get(task.id, ()))
         if not same and not why and task.id in seen.wrote:
             same = self._alike(task, seen)
-        if not same:
-            why = why or seen.error and f"LangGraph ends it: {seen.error}" or self._difference(task, seen, now)
+        if not same and not why:
+            why = f"LangGraph ends it: {seen.error}" if seen.error else self._difference(task, seen, now)
         return Checked("node", task.node, task.step, point.ns, task.then, now, same, why, heard)
 
     def _alike(self, task: Task, seen: Seen) -> bool:
@@ -147,9 +149,7 @@ class _Replay:
         differ = sorted(name for name in then.keys() | wrote.keys() if then.get(name) != wrote.get(name))
         return f"what it writes differs, in {', '.join(differ)}" if differ else "what it writes differs"
 
-    def _input(
-        self, point: Point, task: str, name: str, first: Point, above: tuple[str, ...]
-    ) -> Checked:
+    def _input(self, point: Point, task: str, name: str, first: Point, above: tuple[str, ...]) -> Checked:
         self.log.live = ()
         seen = self.sandbox.play(point, {*above, task})
         return self._compared("input", name, first, seen)
@@ -174,7 +174,9 @@ class _Replay:
             why = f"LangGraph ends it: {seen.error}" if seen.error else "it is not reached"
         elif differ:
             why = f"it differs in {', '.join(differ)}"
-        return Checked(kind, name, then.step, then.ns, _digest(before), _digest(now) if state else "", not why, why)
+        return Checked(
+            kind, name, then.step, then.ns, _digest(before), _digest(now) if state else "", not why, why
+        )
 
 
 def _structure(record: Record, graph: Graph) -> Iterator[Checked]:

@@ -82,7 +82,12 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """Plain, for programs."""
         first = self.first
-        return {**asdict(self), "same": self.same, "first": asdict(first) if first else None, "verdict": self.verdict}
+        return {
+            **asdict(self),
+            "same": self.same,
+            "first": asdict(first) if first else None,
+            "verdict": self.verdict,
+        }
 
 
 def _place(one: Checked) -> str:

@@ -30,7 +30,9 @@ TABLES: tuple[type[models.Model], ...] = (
 
 def of_row(row: models.Model, without: Iterable[str] = ()) -> dict[str, Any]:
     """The fields of a row, plain."""
-    fields = {field.attname: field for field in row._meta.concrete_fields if field.attname not in set(without)}
+    fields = {
+        field.attname: field for field in row._meta.concrete_fields if field.attname not in set(without)
+    }
     return {name: _plain(field.value_from_object(row)) for name, field in fields.items()}
 
 

@@ -126,7 +126,9 @@ class Sandbox:
         if found is None:
             raise HistoryLost(f"The checkpoint {at} of the run is gone.")
         pending = [
-            write for write in found.pending_writes or () if _kept(write[1], write[0] in run, write[0] in done)
+            write
+            for write in found.pending_writes or ()
+            if _kept(write[1], write[0] in run, write[0] in done)
         ]
         return found._replace(pending_writes=pending)
 
@@ -150,9 +152,7 @@ def _kept(channel: str, runs: bool, done: bool) -> bool:
 class _Saver(BaseCheckpointSaver[int]):
     """Gives the checkpoints of a moment, and keeps what is written to itself."""
 
-    def __init__(
-        self, codec: Codec, thread: str, heads: Mapping[str, CheckpointTuple], seen: Seen
-    ) -> None:
+    def __init__(self, codec: Codec, thread: str, heads: Mapping[str, CheckpointTuple], seen: Seen) -> None:
         super().__init__(serde=Serde(codec))
         self.codec = codec
         self.thread = thread
@@ -204,7 +204,13 @@ class _Saver(BaseCheckpointSaver[int]):
 
 class _Tracer(Tracer):
     def __init__(
-        self, codec: Codec, log: Log, seen: Seen, run: Collection[str], free: str | None, spaces: Collection[str]
+        self,
+        codec: Codec,
+        log: Log,
+        seen: Seen,
+        run: Collection[str],
+        free: str | None,
+        spaces: Collection[str],
     ) -> None:
         super().__init__("replay", codec, effects=False)
         self.log = log

@@ -30,7 +30,17 @@ __all__ = ["MOST_BYTES", "export_run", "import_run"]
 FORMAT, VERSION = "lockstep-run", 1
 MOST_BYTES = 256 * 1024 * 1024
 """Largest file, written or read."""
-OWN = ("owner", "owner_pid", "owner_since", "lease_until", "wake_at", "rung_at", "user_id", "idempotency_key", "origin")
+OWN = (
+    "owner",
+    "owner_pid",
+    "owner_since",
+    "lease_until",
+    "wake_at",
+    "rung_at",
+    "user_id",
+    "idempotency_key",
+    "origin",
+)
 """Of the system where the run is: no other one could make use of it."""
 NAMES = ("user_key", "cohort", "tenant")
 
@@ -85,13 +95,25 @@ def import_run(text: str | bytes, *, by: str) -> Run:
                 names = {field.attname for field in model._meta.concrete_fields}
                 shared |= {"thread": run.thread} if "thread" in names else {}
                 shared |= {"expires_at": run.expires_at} if "expires_at" in names else {}
-                rows = [row_of(model, _settled(model.__name__, row), **shared) for row in content[model.__name__]]
+                rows = [
+                    row_of(model, _settled(model.__name__, row), **shared) for row in content[model.__name__]
+                ]
                 model._default_manager.using(settings().database).bulk_create(rows, batch_size=500)
         except NotImportable:
             raise
-        except (LookupError, TypeError, ValueError, AttributeError, ValidationError, DatabaseError, LockstepError) as error:
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            ValidationError,
+            DatabaseError,
+            LockstepError,
+        ) as error:
             told = str(error) if isinstance(error, LockstepError) else type(error).__name__
-            raise NotImportable(f"What the file holds is no run ({told}). Nothing of it was imported.") from error
+            raise NotImportable(
+                f"What the file holds is no run ({told}). Nothing of it was imported."
+            ) from error
     return run
 
 
@@ -143,9 +165,13 @@ def _complete(run: Run, rows: Sequence[dict[str, Any]]) -> None:
 
 def _prompts(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     used = {(answer["prompt"], answer["prompt_version"]) for answer in answers if answer["prompt_version"]}
-    bodies = [(prompt, version, ports.prompts.get().body(prompt, version)) for prompt, version in sorted(used)]
+    bodies = [
+        (prompt, version, ports.prompts.get().body(prompt, version)) for prompt, version in sorted(used)
+    ]
     return [
-        {"prompt": prompt, "version": version, "body": body} for prompt, version, body in bodies if body is not None
+        {"prompt": prompt, "version": version, "body": body}
+        for prompt, version, body in bodies
+        if body is not None
     ]
 
 

@@ -123,7 +123,9 @@ def settle(
     """
     place = call.place
     if place.tracer.log is not None:
-        raise EffectsForbidden(f"Tool {call.tool!r} is only replayed: nothing is written of it.", tool=call.tool)
+        raise EffectsForbidden(
+            f"Tool {call.tool!r} is only replayed: nothing is written of it.", tool=call.tool
+        )
     told = {
         "key": call.key, "attempt": attempt, "run": place.fence.run, "epoch": place.fence.epoch, "status": status,
         "outcome": outcome, "kind": failure and failure.kind, "error_kind": failure and failure.error,

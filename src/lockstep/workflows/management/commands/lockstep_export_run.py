@@ -16,7 +16,9 @@ from lockstep.workflows.replays.transfer import export_run
 
 
 class Command(BaseCommand):
-    help = "Writes a run into a new file, with the versions of prompts that it used. Who did it stays on record."
+    help = (
+        "Writes a run into a new file, with the versions of prompts that it used. Who did it stays on record."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("run", metavar="RUN", help="Its id.")
