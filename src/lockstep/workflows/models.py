@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from lockstep.workflows.changes import Change, changes
 from lockstep.workflows.inbox.models import InboundBody, InboundEvent, Webhook
-from lockstep.workflows.replays.models import ModelAnswer, RunExport
+from lockstep.workflows.noted import ModelAnswer, RunExport
 from lockstep.workflows.tools.models import ToolAttempt, ToolCall
 
 if TYPE_CHECKING:

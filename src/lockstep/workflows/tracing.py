@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connections
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -22,7 +22,6 @@ from lockstep.workflows.codec import Codec
 from lockstep.workflows.questions import asked
 
 if TYPE_CHECKING:
-    from lockstep.workflows.replays.log import Log
     from lockstep.workflows.saver import Fence
 
 __all__ = ["Attempt", "Node", "Traced", "Tracer", "attempt", "current", "kind_of", "traced"]
@@ -31,6 +30,14 @@ ERROR = "__error__"
 INTERRUPT = "__interrupt__"
 MOST_PER_TASK = 50
 """Attempts of one task that are remembered: the last ones."""
+
+
+class Log(Protocol):
+    """What tools came to when the run worked."""
+
+    def tool(self, call: Any, replayed: int) -> Any:
+        """What the ledger is to say of a call."""
+
 
 _current: ContextVar[Tracer | None] = ContextVar("lockstep_tracer", default=None)
 _attempt: ContextVar[Attempt | None] = ContextVar("lockstep_attempt", default=None)
