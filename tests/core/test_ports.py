@@ -41,7 +41,7 @@ def measure() -> None:
 def test_an_unserved_port_answers_with_a_null_implementation() -> None:
     measure()
     assert ports.redaction.get().redact("nobody redacts, so nothing is kept") is None
-    assert ports.replay.get().answer(operation="chat", digest="d") is None
+    assert ports.replay.get().call() is None
 
 
 def test_a_notice_that_nobody_delivers_leaves_its_topic_in_the_log_but_not_its_text(

@@ -10,7 +10,7 @@ collects facts from many apps. Both can be overridden for a block in tests::
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,11 +27,15 @@ __all__ = [
     "Metering",
     "Notice",
     "Notify",
+    "Pin",
+    "Played",
     "Port",
+    "Prompts",
     "Redaction",
     "Registry",
     "Replay",
     "Retained",
+    "Said",
     "Subject",
     "Usage",
     "ageing",
@@ -39,6 +43,7 @@ __all__ = [
     "jobs",
     "metering",
     "notify",
+    "prompts",
     "redaction",
     "replay",
     "retention",
@@ -258,16 +263,82 @@ class LogNotices:
         logger.warning("Notice %s (%s) has no delivery configured.", notice.topic, notice.severity)
 
 
-class Replay(Protocol):
-    """Asked before a call leaves; may answer from a recording instead."""
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Which version of a prompt a call takes, whatever is live, and which model."""
 
-    def answer(self, *, operation: str, digest: str) -> Any | None:
-        """The recorded answer to the request with this digest; None lets the call go out."""
+    version: str
+    model: str
+    """``provider:name``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a model answered."""
+
+    messages: Sequence[Any]
+    """One an answer, as LangChain has them; a stream is one message."""
+    model: str
+    """``provider:name`` that answered."""
+    feature: str = ""
+    prompt: str = ""
+    prompt_version: str = ""
+    cost_micros: int | None = None
+
+
+class Played(Protocol):
+    """One call to a model from within a run: its answer is noted, or comes from the notes."""
+
+    @property
+    def silent(self) -> bool:
+        """Nothing leaves: whatever is asked is answered from the notes, and costs nothing."""
+
+    def pinned(self, prompt: str) -> Pin | None:
+        """What a call with this prompt is held to; None: nothing."""
+
+    def answer(self, request: str) -> Said | None:
+        """The noted answer to the request with this digest; None lets it go out.
+
+        Raises:
+            LockstepError: it must not go out, and there is no answer to it.
+        """
+
+    def note(self, request: str, said: Said) -> None:
+        """Take note of an answer. Never raises."""
+
+
+class Replay(Protocol):
+    """Takes note of what models say in runs, and says it again when a run is replayed. ``workflows`` registers."""
+
+    def call(self) -> Played | None:
+        """The call that is about to be made; None outside of runs."""
 
 
 class NoReplay:
-    def answer(self, *, operation: str, digest: str) -> Any | None:
+    def call(self) -> Played | None:
         return None
+
+
+class Prompts(Protocol):
+    """Bodies of versions, to take along with what was made with them. ``prompts`` registers."""
+
+    def body(self, prompt: str, version: str) -> str | None:
+        """What the version says, as text; None where it is not here."""
+
+    def add(self, prompt: str, version: str, body: str) -> None:
+        """Have the version here too. It is not released by that.
+
+        Raises:
+            LockstepError: the text is not that of the version.
+        """
+
+
+class NoPrompts:
+    def body(self, prompt: str, version: str) -> str | None:
+        return None
+
+    def add(self, prompt: str, version: str, body: str) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +408,7 @@ redaction: Port[Redaction] = Port("redaction", NoRedaction())
 contents: Port[Contents] = Port("contents", NoContents())
 notify: Port[Notify] = Port("notify", LogNotices())
 replay: Port[Replay] = Port("replay", NoReplay())
+prompts: Port[Prompts] = Port("prompts", NoPrompts())
 retention: Registry[Retained] = Registry("retention")
 ageing: Registry[Aged] = Registry("ageing")
 subjects: Registry[Subject] = Registry("subjects")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import convert_to_messages
 
-from lockstep.core import context
+from lockstep.core import context, ports
 from lockstep.core.features import FeatureSpec
 from lockstep.llm.door import Attempts
 from lockstep.llm.exceptions import ProviderBadAnswer
@@ -66,18 +66,25 @@ def begin(feature: FeatureSpec, asked: Any, model: str | None, parameters: Mappi
 def _prompted(
     feature: FeatureSpec, prompt: str, variables: Mapping[str, Any], there: Route, parameters: dict[str, Any]
 ) -> Calling:
-    fallback = prompting.get().fallback(prompt)
+    played = ports.replay.get().call()
+    pin = played.pinned(prompt) if played else None
+    if pin:  # a run that is replayed keeps to what it used
+        there = route(pin.model, feature)
+        facts = {"prompt": prompt, "prompt_version": pin.version, "pinned": True}
+    else:
+        facts = {"prompt": prompt, "fallback_version": prompting.get().fallback(prompt)}
     attempts = Attempts(
         there,
         bound_input=64
         + sum(len(_text(value).encode("utf-8", "surrogatepass")) for value in variables.values()),
         bound_output=_most(there, parameters),
-        prompt={"prompt": prompt, "fallback_version": fallback},
+        prompt=facts,
     )
     trip = attempts.open()
     with _given_back(attempts):
-        rendered = prompting.get().rendered(prompt, trip.begun.prompt_version, variables)
-        if trip.begun.model != f"{attempts.route.provider}:{attempts.route.model}":
+        version = pin.version if pin else trip.begun.prompt_version if trip else ""
+        rendered = prompting.get().rendered(prompt, version, variables)
+        if trip and trip.begun.model != f"{attempts.route.provider}:{attempts.route.model}":
             attempts.reroute(route(trip.begun.model, feature))
         messages, given = _rendered(rendered), _parameters(rendered, parameters)
         return Calling(attempts, chat_model(attempts.route), messages, given, rendered)

@@ -5,12 +5,14 @@ What is no text, such as an image or a file, is only named: nobody could say wha
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ChatMessage, ToolMessage
 
-__all__ = ["answer", "conversation"]
+__all__ = ["answer", "conversation", "fingerprint"]
 
 ROLES = {"human": "user", "ai": "assistant", "AIMessageChunk": "assistant"}
 """LangChain's names -> those that everybody else uses."""
@@ -38,6 +40,15 @@ def answer(said: Sequence[BaseMessage]) -> Any:
         pieces = [piece for piece in others if isinstance(piece, AIMessageChunk)]
         return _message(first + pieces if pieces else first)
     return _message(first) if not others else conversation(said)
+
+
+def fingerprint(messages: Sequence[BaseMessage], model: str, parameters: Mapping[str, Any]) -> str:
+    """SHA-256 of a request: the same words, tools and parameters have the same one in every process."""
+    asked = [{**_message(message), "content": message.content, "name": message.name} for message in messages]
+    text = json.dumps(
+        [model, asked, parameters], sort_keys=True, default=lambda value: type(value).__qualname__
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _message(message: BaseMessage) -> dict[str, Any]:

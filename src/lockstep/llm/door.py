@@ -29,7 +29,7 @@ from lockstep.llm.exceptions import (
 from lockstep.llm.ledger import Asked, Begun, Told
 from lockstep.llm.refusals import Route, refusal, refused
 from lockstep.llm.retries import failure, pause_s
-from lockstep.llm.usage import Seen, usage_of
+from lockstep.llm.usage import MARK, Seen, usage_of
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -50,6 +50,8 @@ class Trip:
     content: ports.Content | None = None
     said: list[BaseMessage] = field(default_factory=list)
     """What came back, whole or in pieces, where it is kept."""
+    whole: list[BaseMessage] = field(default_factory=list)
+    """The answers as the caller gets them, where a run takes note of them."""
     first_ms: int | None = None
 
     def elapsed_ms(self) -> int:
@@ -92,6 +94,9 @@ class Attempts:
         self.id = new_id()
         self.messages: Sequence[BaseMessage] = ()
         """What is asked, once its words are known."""
+        self.request = ""
+        """Digest of it, where a run takes note of the answer."""
+        self.played = ports.replay.get().call()
         self._content: ports.Content | None = None
         self._count = 0
         self._ready: Trip | None = None
@@ -142,8 +147,11 @@ class Attempts:
             raise refused(begun.refused, begun.held, asked)
         return Trip(asked, begun, time.perf_counter(), Seen(), self._content)
 
-    def open(self) -> Trip:
-        """Begin the first attempt ahead of its request, to learn which version of the prompt is live."""
+    def open(self) -> Trip | None:
+        """Begin the first attempt ahead of its request, to learn which version of the prompt is live; None: a run is
+        replayed and nothing will be sent."""
+        if self.played is not None and self.played.silent:
+            return None
         self._ready = trip = self.begin()
         self.prompt |= {
             "prompt": trip.asked.prompt,
@@ -152,6 +160,20 @@ class Attempts:
             "release_id": trip.begun.release_id,
         }
         return trip
+
+    def noted(self) -> ports.Said | None:
+        """What the run that is replayed was answered; None: the request goes out.
+
+        Raises:
+            LockstepError: it must not, and there is no answer.
+        """
+        if self.played is None:
+            return None
+        said = self.played.answer(self.request)
+        if said is not None:
+            self.id = said.messages[0].response_metadata.get(MARK, self.id)
+            self.cost_micros = said.cost_micros
+        return said
 
     def reroute(self, route: Route) -> None:
         """Send it elsewhere than was asked for: the release names another model.
@@ -214,6 +236,12 @@ class Attempts:
         """The answer is whole."""
         usage = usage_of(trip.seen.usage)
         self._came_back(trip, self._told(trip, "ok", "usage" if usage else "bound"))
+        if self.played is not None and trip.whole:
+            there = f"{self.route.provider}:{self.route.model}"
+            self.played.note(self.request, ports.Said(
+                trip.whole, there, self._plain.feature, str(self.prompt.get("prompt") or ""),
+                str(self.prompt.get("prompt_version") or ""), self.cost_micros,
+            ))  # fmt: skip
 
     def cancelled(self, trip: Trip) -> None:
         """The caller stopped listening: what came until then is paid for."""

@@ -23,8 +23,10 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
 from lockstep.core.testruns import under_test_runner
+from lockstep.llm.content import fingerprint
 from lockstep.llm.door import Attempts, Trip
 from lockstep.llm.exceptions import ProviderMisconfigured
+from lockstep.llm.playing import added, answers, streamed_again, told_again
 from lockstep.llm.refusals import Route
 from lockstep.llm.usage import MARK, bound_of, most_output, tools_done
 
@@ -88,7 +90,9 @@ class Metered(BaseChatModel):
             return super()._generate(messages, stop, run_manager, **kwargs)  # type: ignore[safe-super]
         if (other := _instead(self)) is not self:
             return other._generate(messages, stop, run_manager, **kwargs)
-        attempts = self._attempts(messages, kwargs)
+        attempts = self._attempts(messages, kwargs, stop)
+        if (said := attempts.noted()) is not None:
+            return told_again(said)
         while True:
             trip = attempts.begin()
             try:
@@ -102,7 +106,7 @@ class Metered(BaseChatModel):
                     raise attempts.ours(error) from None
                 time.sleep(pause)
             else:
-                attempts.answered(_marked(trip, result))
+                attempts.answered(_marked(attempts, trip, result, run_manager))
                 return result
 
     async def _agenerate(
@@ -116,7 +120,9 @@ class Metered(BaseChatModel):
             return await super()._agenerate(messages, stop, run_manager, **kwargs)
         if (other := _instead(self)) is not self:
             return await other._agenerate(messages, stop, run_manager, **kwargs)
-        attempts = self._attempts(messages, kwargs)
+        attempts = self._attempts(messages, kwargs, stop)
+        if (said := await apart(attempts.noted)) is not None:
+            return told_again(said)
         while True:
             trip = await apart(attempts.begin, undo=attempts.unsent)
             try:
@@ -129,7 +135,7 @@ class Metered(BaseChatModel):
                     raise attempts.ours(error) from None
                 await asyncio.sleep(pause)
             else:
-                await apart(attempts.answered, _marked(trip, result))
+                await apart(attempts.answered, _marked(attempts, trip, result, run_manager))
                 return result
 
     def _stream(
@@ -145,7 +151,10 @@ class Metered(BaseChatModel):
         if (other := _instead(self)) is not self:
             yield from other._stream(messages, stop, run_manager, **kwargs)
             return
-        attempts = self._attempts(messages, kwargs)
+        attempts = self._attempts(messages, kwargs, stop)
+        if (said := attempts.noted()) is not None:
+            yield streamed_again(said)
+            return
         while True:
             trip = attempts.begin()
             pieces = self._asked(attempts)._pieces(messages, stop, run_manager, **kwargs)
@@ -155,7 +164,7 @@ class Metered(BaseChatModel):
                         piece = next(pieces, None)
                     if piece is None:
                         break
-                    yield _noted(trip, piece)
+                    yield _noted(attempts, trip, piece, run_manager)
             except GeneratorExit:
                 attempts.cancelled(trip)
                 raise
@@ -182,7 +191,10 @@ class Metered(BaseChatModel):
             async for piece in other._astream(messages, stop, run_manager, **kwargs):
                 yield piece
             return
-        attempts = self._attempts(messages, kwargs)
+        attempts = self._attempts(messages, kwargs, stop)
+        if (said := await apart(attempts.noted)) is not None:
+            yield streamed_again(said)
+            return
         while True:
             trip = await apart(attempts.begin, undo=attempts.unsent)
             try:
@@ -192,7 +204,7 @@ class Metered(BaseChatModel):
                 while True:
                     with _within(run_manager):
                         piece = await anext(pieces)
-                    yield _noted(trip, piece)
+                    yield _noted(attempts, trip, piece, run_manager)
             except StopAsyncIteration:
                 await apart(_ended, attempts, trip)
                 return
@@ -214,7 +226,9 @@ class Metered(BaseChatModel):
     def _pieces(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         return super()._stream(*args, **kwargs)
 
-    def _attempts(self, messages: list[BaseMessage], request: Mapping[str, Any]) -> Attempts:
+    def _attempts(
+        self, messages: list[BaseMessage], request: Mapping[str, Any], stop: list[str] | None
+    ) -> Attempts:
         other = request.get("model") or request.get("model_name") or self._route.model
         if other != self._route.model:
             raise ProviderMisconfigured(
@@ -235,6 +249,11 @@ class Metered(BaseChatModel):
                 tools_done=tools_done(messages),
             )
         attempts.messages = tuple(messages)
+        if attempts.played is not None:
+            there = f"{self._route.provider}:{self._route.model}"
+            attempts.request = fingerprint(
+                messages, there, {"stop": stop, **self._identifying_params, **request}
+            )
         return attempts
 
     async def _here(self) -> Any:
@@ -267,7 +286,7 @@ def metered(model: type[BaseChatModel]) -> type[Metered]:
     return type(f"Metered{model.__name__}", (Metered, model), {"__module__": __name__})
 
 
-def _marked(trip: Trip, result: ChatResult) -> Trip:
+def _marked(attempts: Attempts, trip: Trip, result: ChatResult, run_manager: Any) -> Trip:
     """Take note of an answer, and leave the id of its row in it."""
     first = result.generations[0]  # of several each repeats the usage of all
     trip.add(first.message, {**(result.llm_output or {}), **(first.generation_info or {})})
@@ -276,13 +295,19 @@ def _marked(trip: Trip, result: ChatResult) -> Trip:
     for generation in result.generations:
         if isinstance(generation.message, AIMessage):
             generation.message.response_metadata[MARK] = trip.asked.id
+    if attempts.played is not None:
+        trip.whole = [*answers(result, run_manager)]
     return trip
 
 
-def _noted(trip: Trip, piece: ChatGenerationChunk) -> ChatGenerationChunk:
+def _noted(
+    attempts: Attempts, trip: Trip, piece: ChatGenerationChunk, run_manager: Any
+) -> ChatGenerationChunk:
     if not trip.seen.pieces:
         piece.message.response_metadata[MARK] = trip.asked.id
     trip.add(piece.message, piece.generation_info or {})
+    if attempts.played is not None:
+        trip.whole = [added(trip.whole, piece, run_manager)]
     return piece
 
 

@@ -15,13 +15,15 @@ class PromptsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from lockstep.core import ports
         from lockstep.llm.hooks import prompting
         from lockstep.prompts import checks
-        from lockstep.prompts.port import versions
+        from lockstep.prompts.port import bodies, versions
 
         register(checks.check_files, "lockstep", Tags.files)
         register(checks.check_drift, "lockstep", Tags.database)
         prompting.register(versions)
+        ports.prompts.register(bodies)
         post_migrate.connect(guard_truncate, sender=self, dispatch_uid="lockstep_prompts.truncate")
 
 

@@ -9,11 +9,11 @@ from typing import Any
 from lockstep.llm.hooks import Rendered
 from lockstep.prompts.body import Body
 from lockstep.prompts.conf import settings
-from lockstep.prompts.exceptions import NoVersion
+from lockstep.prompts.exceptions import NoVersion, TemplateError
 from lockstep.prompts.files import find
 from lockstep.prompts.models import PromptVersion
 
-__all__ = ["Versions", "forget", "versions"]
+__all__ = ["Bodies", "Versions", "bodies", "forget", "versions"]
 
 MEMORY = 500
 """Bodies that a process remembers. They never change, so nothing has to be forgotten but for room."""
@@ -35,13 +35,35 @@ class Versions:
         return file.body.key if file and known.filter(prompt_id=name, key=file.body.key).exists() else None
 
 
+class Bodies:
+    """Serves ``core.ports.prompts``."""
+
+    def body(self, prompt: str, version: str) -> str | None:
+        found = _row(settings().database, prompt, version)
+        return None if found is None else found.canonical
+
+    def add(self, prompt: str, version: str, body: str) -> None:
+        name = prompt.partition("@")[0]
+        try:
+            read = Body.read(body)
+        except (LookupError, TypeError, ValueError) as error:
+            raise TemplateError(f"What came for {name} is no prompt.", prompt=name) from error
+        if read.key != version:
+            raise TemplateError(f"What came for {name} is not its version {version!r}.", prompt=name)
+        PromptVersion.objects.using(settings().database).add(name, read, note="It came with a run.")
+
+
 @lru_cache(maxsize=MEMORY)
 def _body(using: str, prompt: str, version: str) -> Body:
     name = prompt.partition("@")[0]
-    row = PromptVersion.objects.using(using).filter(prompt_id=name, key=version).first()
+    row = _row(using, prompt, version)
     if row is None:
         raise NoVersion(f"{name} has no version {version!r}.", prompt=name, version=version)
     return row.content
+
+
+def _row(using: str, prompt: str, version: str) -> PromptVersion | None:
+    return PromptVersion.objects.using(using).filter(prompt_id=prompt.partition("@")[0], key=version).first()
 
 
 def forget() -> None:
@@ -50,3 +72,4 @@ def forget() -> None:
 
 
 versions = Versions()
+bodies = Bodies()

@@ -74,9 +74,9 @@ def crash_at(node: str, when: Moment = "before") -> Iterator[None]:
     was, with nothing of what it returned stored. What the node did to the world by then has happened."""
 
     class Dying(tracing.Tracer):
-        def begun(self, task: str, node: str, step: int | None, number: int) -> Attempt:
+        def begun(self, task: str, node: str, step: int | None, number: int, ns: str = "") -> Attempt:
             self._die("before", node)
-            return super().begun(task, node, step, number)
+            return super().begun(task, node, step, number, ns)
 
         def ended(self, attempt: Attempt, error: BaseException | None) -> None:
             super().ended(attempt, error)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from lockstep.workflows.links import review_url
     from lockstep.workflows.questions import Review, request_review, sleep_until, wait_for_event
     from lockstep.workflows.registry import workflow
+    from lockstep.workflows.replays.replaying import replay
+    from lockstep.workflows.replays.transfer import export_run, import_run
     from lockstep.workflows.saver import DjangoSaver
     from lockstep.workflows.starting import start
     from lockstep.workflows.tools.declaration import Backoff, Tool, tool
@@ -27,7 +29,10 @@ __all__ = [
     "answer",
     "answer_input",
     "cancel",
+    "export_run",
+    "import_run",
     "receive",
+    "replay",
     "request_review",
     "retry",
     "review_url",
@@ -48,7 +53,10 @@ _PLACES = {
     "answer": "answers",
     "answer_input": "answers",
     "cancel": "controls",
+    "export_run": "replays.transfer",
+    "import_run": "replays.transfer",
     "receive": "inbox.receiving",
+    "replay": "replays.replaying",
     "request_review": "questions",
     "retry": "controls",
     "review_url": "links",

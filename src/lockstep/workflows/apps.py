@@ -10,10 +10,12 @@ class WorkflowsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from lockstep.core.ports import topics
+        from lockstep.core.ports import replay, topics
         from lockstep.workflows import keeping, workers
+        from lockstep.workflows.replays.notes import notes
 
         keeping.register()
+        replay.register(notes)
         topics.register("workflows.dead", "a run was given up: its workers died over it")
         topics.register("workflows.blocked", "a run cannot go on with this deploy")
         workers.connect()

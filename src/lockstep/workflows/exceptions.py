@@ -17,6 +17,9 @@ __all__ = [
     "InvalidAnswer",
     "MayNotAnswer",
     "NotAnswerable",
+    "NotExportable",
+    "NotImportable",
+    "NotReplayable",
     "NotRetryable",
     "RunBusy",
     "StateTooLarge",
@@ -49,6 +52,18 @@ class UnknownWorkflow(WorkflowError, LookupError):
 
 class NotRetryable(WorkflowError, ValueError):
     """The run is not one that could be tried again."""
+
+
+class NotExportable(WorkflowError, ValueError):
+    """The run cannot be exported."""
+
+
+class NotImportable(WorkflowError, ValueError):
+    """The file cannot be imported. Nothing of it was."""
+
+
+class NotReplayable(WorkflowError, ValueError):
+    """The run cannot be replayed."""
 
 
 class RunBusy(WorkflowError, RuntimeError):

@@ -59,6 +59,11 @@ class Graph:
         }
 
     @property
+    def names(self) -> set[str]:
+        """Its nodes, and those of the graphs within it."""
+        return {name for graph in _graphs(self.compiled) for name in graph.nodes}
+
+    @property
     def digest(self) -> str:
         return digest(json.dumps(self.topology, sort_keys=True))
 

@@ -20,12 +20,14 @@ NODES = "lockstep_workflows.NodeExecution"
 EVENT = "lockstep_workflows.InboundEvent"
 BODY = "lockstep_workflows.InboundBody"
 ATTEMPTS = "lockstep_workflows.ToolAttempt"
+EXPORTS = "lockstep_workflows.RunExport"
 CONTENT = {
     "lockstep_workflows.RunContent": ("data",),
     "lockstep_workflows.Checkpoint": ("state", "meta"),
     "lockstep_workflows.CheckpointWrite": ("writes",),
     "lockstep_workflows.Wait": ("payload", "schema", "answer"),
     "lockstep_workflows.ToolCall": ("args", "result", "error", "external_key"),
+    "lockstep_workflows.ModelAnswer": ("answer",),
 }
 
 
@@ -40,6 +42,7 @@ def register() -> None:
     ports.ageing.register(RUN, ports.Aged(RUN, at="at", keep=lambda: LEDGER))
     ports.ageing.register(NODES, ports.Aged(NODES, at="at", keep=lambda: LEDGER))
     ports.ageing.register(ATTEMPTS, ports.Aged(ATTEMPTS, at="at", keep=lambda: LEDGER))
+    ports.ageing.register(EXPORTS, ports.Aged(EXPORTS, at="at", keep=lambda: LEDGER))
     ports.subjects.register(
         RUN, ports.Subject(RUN, "user_key", pseudonym=True, blank=("user_key", "user_id"))
     )

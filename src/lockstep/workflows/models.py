@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from lockstep.workflows.changes import Change, changes
 from lockstep.workflows.inbox.models import InboundBody, InboundEvent, Webhook
+from lockstep.workflows.noted import ModelAnswer, RunExport
 from lockstep.workflows.tools.models import ToolAttempt, ToolCall
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ __all__ = [
     "GraphVersion",
     "InboundBody",
     "InboundEvent",
+    "ModelAnswer",
     "NodeExecution",
     "Run",
     "RunContent",
+    "RunExport",
     "ToolAttempt",
     "ToolCall",
     "Wait",
@@ -81,6 +84,7 @@ class Run(models.Model):
         FAILED = "failed"
         CANCELLED = "cancelled"
         DEAD = "dead", "dead: its workers died over it"
+        IMPORTED = "imported", "imported: it ran elsewhere"
 
     id = models.UUIDField(primary_key=True, editable=False)
     workflow = models.CharField(max_length=100)
@@ -113,6 +117,12 @@ class Run(models.Model):
         default=list, blank=True, help_text="Runs whose state it undoes when it begins."
     )
 
+    origin = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Of one that was imported: how it ended where it ran, and how it was exported.",
+    )
+
     at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -123,6 +133,7 @@ class Run(models.Model):
     class Meta:
         required_db_vendor = "postgresql"
         ordering: ClassVar = ["-at", "-id"]
+        permissions: ClassVar = [("export_run", "Can export runs with all that they say")]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["workflow", "idempotency_key"], name="lockstep_workflows_run_once"

@@ -34,7 +34,7 @@ from lockstep.workflows.exceptions import Fenced, StateTooLarge
 from lockstep.workflows.state import digest
 from lockstep.workflows.tracing import Tracer
 
-__all__ = ["DjangoSaver", "Fence"]
+__all__ = ["DjangoSaver", "Fence", "parts"]
 
 COMMIT = "SELECT lockstep_workflows_commit_v1(%s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb)::text"
 SPARED = 512
@@ -144,7 +144,7 @@ class DjangoSaver(BaseCheckpointSaver[int]):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         thread, ns, checkpoint = _place(config)
-        regular, special = self._parts(writes, task_id)
+        regular, special = parts(self.codec, writes)
         urgent = any(name in WRITES_IDX_MAP for name, _ in writes) or under_test_runner()
         with self._lock:
             self._raise_failed()
@@ -277,18 +277,6 @@ class DjangoSaver(BaseCheckpointSaver[int]):
         )
         return f'{{"checkpoint":{{{facts}}},"metadata":{{{notes}}},"kept":{json.dumps(kept)}}}'
 
-    def _parts(self, writes: Sequence[tuple[str, Any]], task: str) -> tuple[str, str]:
-        """Writes that stay as they were written first, and those of which the last one counts."""
-        regular: list[str] = []
-        special: list[str] = []
-        for at, (channel, value) in enumerate(writes):
-            place = WRITES_IDX_MAP.get(channel, at)
-            if channel == ERROR and isinstance(value, BaseException):
-                value = repr(value)
-            text = f'"{place}":[{json.dumps(channel)},{self.codec.dumps(value, name=f"writes.{channel}")}]'
-            (special if place < 0 else regular).append(text)
-        return f"{{{','.join(regular)}}}", f"{{{','.join(special)}}}"
-
     # reading
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -387,6 +375,20 @@ class DjangoSaver(BaseCheckpointSaver[int]):
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         await asyncio.to_thread(lambda: self.prune(thread_ids, strategy=strategy))
+
+
+def parts(codec: Codec, writes: Sequence[tuple[str, Any]]) -> tuple[str, str]:
+    """Writes that stay as they were written first, and those of which the last one counts: place -> [channel, value],
+    as JSON."""
+    regular: list[str] = []
+    special: list[str] = []
+    for at, (channel, value) in enumerate(writes):
+        place = WRITES_IDX_MAP.get(channel, at)
+        if channel == ERROR and isinstance(value, BaseException):
+            value = repr(value)
+        text = f'"{place}":[{json.dumps(channel)},{codec.dumps(value, name=f"writes.{channel}")}]'
+        (special if place < 0 else regular).append(text)
+    return f"{{{','.join(regular)}}}", f"{{{','.join(special)}}}"
 
 
 def _place(config: RunnableConfig) -> tuple[str, str, str]:

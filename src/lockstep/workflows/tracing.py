@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connections
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -24,12 +24,20 @@ from lockstep.workflows.questions import asked
 if TYPE_CHECKING:
     from lockstep.workflows.saver import Fence
 
-__all__ = ["Attempt", "Node", "Traced", "Tracer", "attempt", "current", "traced"]
+__all__ = ["Attempt", "Node", "Traced", "Tracer", "attempt", "current", "kind_of", "traced"]
 
 ERROR = "__error__"
 INTERRUPT = "__interrupt__"
 MOST_PER_TASK = 50
 """Attempts of one task that are remembered: the last ones."""
+
+
+class Log(Protocol):
+    """What tools came to when the run worked."""
+
+    def tool(self, call: Any, replayed: int) -> Any:
+        """What the ledger is to say of a call."""
+
 
 _current: ContextVar[Tracer | None] = ContextVar("lockstep_tracer", default=None)
 _attempt: ContextVar[Attempt | None] = ContextVar("lockstep_attempt", default=None)
@@ -63,6 +71,8 @@ class Attempt:
     step: int | None
     number: int
     began: float
+    task: str = ""
+    ns: str = ""
     ended: float | None = None
     error: str = ""
     stopped: bool = False
@@ -93,6 +103,9 @@ class Tracer:
         effects: whether tools may do what they do; False where a run is only replayed.
     """
 
+    log: Log | None = None
+    """What calls are answered from, where a run is replayed."""
+
     def __init__(
         self, worker: str, codec: Codec, *, fence: Fence | None = None, effects: bool = True
     ) -> None:
@@ -109,8 +122,8 @@ class Tracer:
     def epoch(self) -> int:
         return self.fence.epoch if self.fence else 0
 
-    def begun(self, task: str, node: str, step: int | None, number: int) -> Attempt:
-        attempt = Attempt(node, step, number, time.monotonic())
+    def begun(self, task: str, node: str, step: int | None, number: int, ns: str = "") -> Attempt:
+        attempt = Attempt(node, step, number, time.monotonic(), task, ns)
         with self._lock:
             known = self._attempts.setdefault(task, [])
             known.append(attempt)
@@ -122,7 +135,7 @@ class Tracer:
         if isinstance(error, GraphBubbleUp):
             attempt.stopped = True
         elif error is not None:
-            attempt.error = _kind(error)
+            attempt.error = kind_of(error)
             self.failed = attempt.node
 
     def finished(
@@ -190,7 +203,7 @@ class Node(Runnable[Any, Any]):
             return
         info = config["configurable"]["__pregel_runtime"].execution_info
         step = config.get("metadata", {}).get("langgraph_step")
-        attempt = tracer.begun(info.task_id, self.node, step, info.node_attempt)
+        attempt = tracer.begun(info.task_id, self.node, step, info.node_attempt, info.checkpoint_ns)
         error: BaseException | None = None
         token = _attempt.set(attempt)
         try:
@@ -204,7 +217,7 @@ class Node(Runnable[Any, Any]):
             tracer.ended(attempt, error)
 
 
-def _kind(error: BaseException) -> str:
+def kind_of(error: BaseException) -> str:
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return name[:200]

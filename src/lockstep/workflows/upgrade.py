@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lockstep.workflows import reading, registry
 from lockstep.workflows.exceptions import UnknownWorkflow, WorkflowError
-from lockstep.workflows.models import Run
+from lockstep.workflows.models import GraphVersion, Run
+from lockstep.workflows.registry import Workflow
 
-__all__ = ["Broken", "broken_runs"]
+__all__ = ["Broken", "broken_runs", "drift"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,34 @@ def broken_runs() -> list[Broken]:
         if reason:
             found.append(Broken(run, reason))
     return found
+
+
+def drift(workflow: Workflow) -> Iterator[str]:
+    """What is different from the shape that was last run under this version, in sentences; none where nothing is."""
+    before = (
+        GraphVersion.objects.filter(workflow=workflow.name, version=workflow.version)
+        .order_by("-last_seen_at")
+        .first()
+    )
+    if before is None:
+        return
+    try:
+        graph = workflow.graph()
+    except Exception as error:  # whatever a module raises that cannot be imported any more
+        yield f"the graph cannot be built: {type(error).__name__}: {error}"
+        return
+    if before.digest == graph.digest:
+        return
+    now = graph.topology
+    for part in ("nodes", "channels"):
+        old, new = before.topology[part], now[part]
+        yield from (f"{part}: {name} is gone" for name in sorted(old.keys() - new.keys()))
+        yield from (f"{part}: {name} is new" for name in sorted(new.keys() - old.keys()))
+        yield from (
+            f"{part}: {name} has changed"
+            for name in sorted(old.keys() & new.keys())
+            if old[name] != new[name]
+        )
 
 
 def _trouble(run: Run) -> str:

@@ -21,6 +21,7 @@ from lockstep.core.links import soft
 from lockstep.core.moments import shown
 from lockstep.core.paging import Bounded
 from lockstep.workflows import registry
+from lockstep.workflows.admin import replays
 from lockstep.workflows.controls import cancel, retry
 from lockstep.workflows.exceptions import NotRetryable
 from lockstep.workflows.models import LIVE, Checkpoint, CheckpointWrite, NodeExecution, Run, RunContent
@@ -132,6 +133,7 @@ class RunAdmin(RunModelAdmin):
             ),
             path("<path:object_id>/cancel/", wrap(self.cancel_view), name="lockstep_workflows_run_cancel"),
             path("<path:object_id>/retry/", wrap(self.retry_view), name="lockstep_workflows_run_retry"),
+            *replays.urls(self),
             *super().get_urls(),
         ]
 
@@ -157,6 +159,7 @@ class RunAdmin(RunModelAdmin):
             "waits": [(wait, _wait_url(request, wait.pk)) for wait in run.waits.filter(expires_at=run.expires_at)],
             "contents": [(title, contents[kind]) for kind, title in KINDS.items() if kind in contents],
             "expired": reads and not contents,
+            "exports": run.exports.all()[:20], **replays.may(request),
             "may_change": _changes(request), "live": run.status in LIVE, "may_retry": run.status in RETRIED,
         }  # fmt: skip
         return self._page(request, "run", f"{run.workflow} {run.pk}", **context)

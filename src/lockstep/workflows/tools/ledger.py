@@ -63,6 +63,9 @@ def begin(call: Call, *, replayed: int, again: str = "") -> Found:
         ToolMisused: after a crash nobody could find this call again.
     """
     place, attempt = call.place, new_id()
+    if place.tracer.log is not None:
+        answered: Found = place.tracer.log.tool(call, replayed)
+        return answered
     if place.fence.lost:
         raise Fenced
     told = {
@@ -120,6 +123,10 @@ def settle(
         Fenced: the run has another owner; the fact was written all the same.
     """
     place = call.place
+    if place.tracer.log is not None:
+        raise EffectsForbidden(
+            f"Tool {call.tool!r} is only replayed: nothing is written of it.", tool=call.tool
+        )
     told = {
         "key": call.key, "attempt": attempt, "run": place.fence.run, "epoch": place.fence.epoch, "status": status,
         "outcome": outcome, "kind": failure and failure.kind, "error_kind": failure and failure.error,

@@ -16,7 +16,7 @@ from lockstep.workflows.saver import Fence
 from lockstep.workflows.state import digest
 from lockstep.workflows.tracing import Attempt, Tracer
 
-__all__ = ["Place", "current", "within"]
+__all__ = ["Place", "current", "inside", "within"]
 
 _within: ContextVar[str] = ContextVar("lockstep_within", default="")
 
@@ -29,6 +29,11 @@ def within(what: str) -> Iterator[None]:
         yield
     finally:
         _within.reset(token)
+
+
+def inside() -> str:
+    """What ``within`` said."""
+    return _within.get()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from lockstep.workflows import registry, versions
+from lockstep.workflows import registry
 from lockstep.workflows.models import Run
-from lockstep.workflows.upgrade import broken_runs
+from lockstep.workflows.upgrade import broken_runs, drift
 
 
 class Command(BaseCommand):
@@ -20,7 +20,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         for workflow in registry.every():
-            for change in versions.drift(workflow):
+            for change in drift(workflow):
                 self.stdout.write(
                     f"{workflow.name} {workflow.version} is not as it was run before: {change}."
                 )
