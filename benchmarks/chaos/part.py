@@ -67,10 +67,7 @@ class Hit:
 
 
 class Part:
-    """Args:
-        blows: in their order.
-        starts: shape -> what a run of it ends with; empty: runs that nobody disturbs.
-    """
+    """Plays the blows, in their order."""
 
     def __init__(self, workers: Workers, book: Marks, blows: Sequence[Blow]) -> None:
         self.workers = workers
@@ -131,7 +128,7 @@ class Part:
             and time.monotonic() - mark.at < 0.02
             and sum(hit.run == mark.run for hit in self.hits) < MOST_HITS
             and len(self._open()) < MOST_OPEN
-            and (blow.kind != "tree" or len(self.workers.ready) == TREES)
+            and len(self.workers.ready) == TREES
         )
 
     # what is done to them
@@ -151,6 +148,11 @@ class Part:
         except (ProcessLookupError, KeyError):
             return
         self.blows.pop()
+        for other in self._open():
+            if run in other.open:  # who was about to follow is hit: from now on the next one is waited for
+                other.open.remove(run)
+                hit.owned[run] = other.owned[run]
+                hit.open.add(run)
         self.hits.append(hit)
         self._own(hit)
         self._not_before = time.monotonic() + blow.pause_s
@@ -187,6 +189,8 @@ class Part:
                         hit.open.remove(run)
             if not hit.open and hit.followed_at is None and hit.looked:
                 hit.followed_at = time.monotonic()
+                if hit.kind == "tree":
+                    self.workers.start()
             if self._asleep(hit) and hit.followed_at and time.monotonic() - hit.followed_at > ASLEEP_S:
                 os.kill(hit.pid, signal.SIGCONT)
                 hit.resumed_at = time.monotonic()

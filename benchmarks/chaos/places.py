@@ -77,12 +77,11 @@ class Workers:
             self.ready[mark.pid] = mark.place
 
     def kill_tree(self, pid: int) -> list[int]:
-        """Kill the worker that this process belongs to, and start another; the processes that are gone."""
+        """Kill the worker that this process belongs to; the processes that are gone."""
         leader = os.getpgid(pid)
         gone = members(leader)
         os.killpg(leader, signal.SIGKILL)
         del self.ready[leader]
-        self.start()
         return gone
 
 
