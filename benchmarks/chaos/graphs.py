@@ -21,7 +21,7 @@ __all__ = ["EFFECTS", "URL"]
 
 URL = "LOCKSTEP_CHAOS_URL"
 """Environment variable: where the world outside is."""
-WORK_S = 0.03
+WORK_S = 0.08
 """Before the effect of a node and after it."""
 EFFECTS = {
     "chaos_linear": ["n0", "n1", "n2", "n3", "n4", "n5"],

@@ -24,13 +24,13 @@ from benchmarks.exceptions import BenchmarkError
 
 __all__ = ["Hit", "Part"]
 
-IN_FLIGHT = 4
+IN_FLIGHT = 3
 """Runs at a time: fewer than processes, so that whoever is to follow has a free one."""
 MOST_HITS = 4
 """Of one run, so that nobody takes it for a poisonous one."""
 MOST_OPEN = 2
 """Runs that wait for another owner at a time."""
-TICK_S, LOOK_S = 0.004, 0.05
+TICK_S, LOOK_S = 0.006, 0.05
 SECOND_LOOK_S = 0.05
 """Statements that were under way when their process died are over by then."""
 ASLEEP_S = 0.5

@@ -48,5 +48,5 @@ def plan(kills: int, trees: int, hung: int, seed: int) -> tuple[list[Blow], list
 
 def blow(kind: str, chance: random.Random) -> Blow:
     moment = chance.choices(list(AIMS), list(AIMS.values()))[0]
-    delay = chance.uniform(0, 0.006 if moment in SHORT else 0.025)
+    delay = chance.uniform(0, 0.006 if moment in SHORT else 0.06)
     return Blow(kind, moment, delay, chance.uniform(0.05, 0.4))

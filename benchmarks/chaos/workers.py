@@ -20,7 +20,7 @@ from benchmarks.chaos.marks import mark
 
 __all__ = ["PROCESSES", "app"]
 
-PROCESSES = 5
+PROCESSES = 4
 """Of one worker, besides the one that leads them."""
 
 app = Celery("chaos", broker=os.environ.get("REDIS_URL"))
