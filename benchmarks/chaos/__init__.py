@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> Report:
     from benchmarks.chaos.graphs import EFFECTS
 
     blows = plan(kills, share, max(share, LEAST_HUNG), options.seed)
-    began = time.monotonic()
+    began, waited = time.monotonic(), waited_s()
     parts = []
     with (
         tempfile.TemporaryDirectory(prefix="lockstep-chaos-") as name,
@@ -64,11 +64,25 @@ def run(options: argparse.Namespace) -> Report:
                 part.play()
                 parts.append((calm, part))
         list(book.new())
-        return report(options, kills, parts, book.all, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        return report(options, kills, parts, book.all, seconds, (waited_s() - waited) / seconds)
+
+
+def waited_s() -> float:
+    """For how long some process of this machine has had to wait for a processor; nan where nobody counts it."""
+    try:
+        return int(Path("/proc/pressure/cpu").read_text().split()[4].removeprefix("total=")) / 1e6
+    except OSError:
+        return float("nan")
 
 
 def report(
-    options: argparse.Namespace, kills: int, parts: Sequence[tuple[Any, Any]], book: Any, seconds: float
+    options: argparse.Namespace,
+    kills: int,
+    parts: Sequence[tuple[Any, Any]],
+    book: Any,
+    seconds: float,
+    pressure: float,
 ) -> Report:
     from benchmarks.chaos import oracle
     from benchmarks.chaos.plan import PHASES
@@ -117,6 +131,7 @@ def report(
             *(f"hit {kind}: {told(counted)}" for kind, counted in phases.items()),
             f"nodes begun again after a blow: {told(again)}",
             *(f"lost: {run} ({why})" for run, why in list(lost.items())[:10]),
+            f"for {pressure:.0%} of the time some process waited for a processor",
             "stream_errors is null: there are no streams yet",
         ],
         extra={
@@ -135,6 +150,7 @@ def report(
             "unknown_outcomes": dict(answers),
             "phases": phases,
             "begun_again": dict(again),
+            "cpu_pressure": pressure,
         },
     )
 

@@ -6,6 +6,7 @@ Nothing is to be set up: with the app installed, Celery's signals are all it nee
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from lockstep.workflows import doorbell, draining
@@ -33,6 +34,10 @@ def _ready(**_: Any) -> None:
     sweeper = Sweeper()
     _sweepers.append(sweeper)
     sweeper.start()
+    # Celery collects garbage before it forks for a process that died, and for up to a second, among all that Django and
+    # LangGraph are made of, nobody hears of the run: that is no garbage
+    gc.collect()
+    gc.freeze()
 
 
 def _shutting_down(**_: Any) -> None:
