@@ -70,7 +70,9 @@ def found(checkout: Path) -> Path:
     for folder in (checkout / "libs" / "langgraph" / "tests", checkout / "tests"):
         if (folder / "conftest.py").exists():
             return folder.resolve()
-    raise BenchmarkError(f"{checkout} is no checkout of LangGraph: it has no libs/langgraph/tests/conftest.py")
+    raise BenchmarkError(
+        f"{checkout} is no checkout of LangGraph: it has no libs/langgraph/tests/conftest.py"
+    )
 
 
 def played(arm: str, tests: Path, url: str, expression: str) -> Outcomes:
@@ -105,7 +107,9 @@ def read(file: Path) -> Outcomes:
     for case in ElementTree.parse(file).iter("testcase"):  # noqa: S314 -- pytest has just written it
         kinds = {part.tag for part in case}
         name = f"{case.get('classname', '')}::{case.get('name', '')}"
-        outcomes[name] = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
+        outcomes[name] = (
+            "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
+        )
     return outcomes
 
 

@@ -101,9 +101,7 @@ def report(
     arms = {kind: figures([hit for hit in hits if hit.kind == kind]) for kind in ("child", "tree", "hung")}
     killed = [s for hit in hits if hit.kind != "hung" for s in hit.takeovers_s]
     answers = sum((part.answered for _, part in parts), Counter[str]())
-    phases = {
-        kind: dict(Counter(PHASES[hit.phase] for hit in hits if hit.kind == kind)) for kind in arms
-    }
+    phases = {kind: dict(Counter(PHASES[hit.phase] for hit in hits if hit.kind == kind)) for kind in arms}
     again = oracle.begun_again(marks, hits)
     return Report(
         "chaos",
@@ -167,4 +165,7 @@ def figures(hits: Sequence[Any]) -> dict[str, Any]:
 
 
 def told(counted: Counter[str] | dict[str, int]) -> str:
-    return ", ".join(f"{count} {what}" for what, count in sorted(counted.items(), key=lambda one: -one[1])) or "none"
+    return (
+        ", ".join(f"{count} {what}" for what, count in sorted(counted.items(), key=lambda one: -one[1]))
+        or "none"
+    )

@@ -21,8 +21,10 @@ __all__ = ["EFFECTS", "URL"]
 
 URL = "LOCKSTEP_CHAOS_URL"
 """Environment variable: where the world outside is."""
-WORK_S = 0.08
+WORK_S = 0.07
 """Before the effect of a node and after it."""
+MEANT_S = 0.03
+"""Between the intent and the request."""
 EFFECTS = {
     "chaos_linear": ["n0", "n1", "n2", "n3", "n4", "n5"],
     "chaos_fan_out": ["split", "a", "b", "c", "join"],
@@ -39,6 +41,8 @@ class State(TypedDict, total=False):
 
 def ask(run: str, place: str, key: str) -> int:
     """Have it done outside; the receipt."""
+    mark("meant", run, place)
+    time.sleep(MEANT_S)
     query = urlencode({"run": run, "place": place, "pid": os.getpid()})
     headers = {"Idempotency-Key": key} if key else {}
     asked = urllib.request.Request(f"{os.environ[URL]}/?{query}", data=b"", headers=headers)

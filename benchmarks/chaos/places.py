@@ -90,7 +90,10 @@ def workers(folder: Path, lease_s: float | None) -> Iterator[Workers]:
     """Workers that are ready to work, until the block ends."""
     folder.mkdir()
     (folder / "marks").touch()
-    own = {marks.FILE: str(folder / "marks"), project.WORKFLOWS: json.dumps({"lease_s": lease_s} if lease_s else {})}
+    own = {
+        marks.FILE: str(folder / "marks"),
+        project.WORKFLOWS: json.dumps({"lease_s": lease_s} if lease_s else {}),
+    }
     command = [sys.executable, "-m", "benchmarks.chaos.workers", str(folder)]
     with subprocess.Popen(
         command, env={**os.environ, **own}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -11,7 +11,8 @@ PHASES = {
     "ready": "idle",
     "task": "taking the run",
     "begun": "in a node",
-    "asked": "in a call",
+    "meant": "in a call, nothing sent",
+    "asked": "in a call, sent",
     "booked": "in a call, done",
     "answered": "after a call",
     "ended": "writing a transition",
@@ -19,10 +20,11 @@ PHASES = {
 }
 """What was seen last of a process -> where it was."""
 
-AIMS = {"begun": 7, "asked": 7, "booked": 3, "answered": 3, "ended": 4, "task": 2}
-"""Moments after which a blow falls, and how often: most in the middle of a node."""
-SHORT = ("answered", "ended", "task")
-"""What follows these lasts some milliseconds only."""
+AIMS = {
+    "begun": (6, 0.06), "meant": (4, 0.025), "asked": (5, 0.025), "booked": (3, 0.03), "answered": (3, 0.006),
+    "ended": (3, 0.006), "task": (2, 0.006),
+}  # fmt: skip
+"""Moments after which a blow falls, how often, and how many seconds later at most: in the middle of a node, mostly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,5 @@ def plan(kills: int, trees: int, hung: int, seed: int) -> tuple[list[Blow], list
 
 
 def blow(kind: str, chance: random.Random) -> Blow:
-    moment = chance.choices(list(AIMS), list(AIMS.values()))[0]
-    delay = chance.uniform(0, 0.006 if moment in SHORT else 0.06)
-    return Blow(kind, moment, delay, chance.uniform(0.05, 0.4))
+    moment = chance.choices(list(AIMS), [often for often, _ in AIMS.values()])[0]
+    return Blow(kind, moment, chance.uniform(0, AIMS[moment][1]), chance.uniform(0.05, 0.4))

@@ -40,7 +40,9 @@ def main(folder: Path) -> None:
     import benchmarks.chaos.graphs  # noqa: F401
     import lockstep.workflows.engine  # noqa: F401
 
-    signals.worker_ready.connect(lambda sender, **_: mark("ready", place=sender.hostname.split("@")[0]), weak=False)
+    signals.worker_ready.connect(
+        lambda sender, **_: mark("ready", place=sender.hostname.split("@")[0]), weak=False
+    )
     signals.task_prerun.connect(lambda args, **_: mark("task", args[0]), weak=False)
     signals.task_postrun.connect(lambda args, **_: mark("left", args[0]), weak=False)
     leaders: list[int] = []
