@@ -104,7 +104,7 @@ def played(arm: str, tests: Path, url: str, expression: str) -> Outcomes:
 def read(file: Path) -> Outcomes:
     """What became of each test."""
     outcomes: dict[str, str] = {}
-    for case in ElementTree.parse(file).iter("testcase"):  # noqa: S314 -- pytest has just written it
+    for case in ElementTree.parse(file).iter("testcase"):
         kinds = {part.tag for part in case}
         name = f"{case.get('classname', '')}::{case.get('name', '')}"
         outcomes[name] = (

@@ -14,6 +14,8 @@ import pytest
 ARM = "LANGGRAPH_SUITE_ARM"
 DATABASE = "LANGGRAPH_SUITE_DATABASE_URL"
 FIXTURES = ("sync_checkpointer", "async_checkpointer")
+PARAMETER = "memory"
+"""The suite's own name of the case; snapshots are filed under it."""
 EMPTY = """
     WITH a AS (DELETE FROM lockstep_workflows_checkpoint RETURNING 1),
         b AS (DELETE FROM lockstep_workflows_checkpointwrite RETURNING 1)
@@ -53,7 +55,7 @@ def pytest_plugin_registered(plugin: object) -> None:
     if isinstance(plugin, ModuleType):
         for name in FIXTURES:
             if hasattr(plugin, name):
-                setattr(plugin, name, pytest.fixture(checkpointer, name=name))
+                setattr(plugin, name, pytest.fixture(checkpointer, name=name, params=[PARAMETER]))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

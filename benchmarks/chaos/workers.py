@@ -1,7 +1,7 @@
 """``python -m benchmarks.chaos.workers FOLDER``: Celery workers, each a tree of processes of its own.
 
-For each line of standard input, a name, a worker is forked from this process, which has imported everything and holds no
-connection: one that was killed is replaced within a second. All of them die when standard input closes.
+For each line of standard input, a name, a worker is forked from this process, which has imported everything and holds
+no connection: one that was killed is soon replaced. All of them die when standard input closes.
 """
 
 from __future__ import annotations

@@ -96,8 +96,8 @@ def test_what_fails_with_our_saver_alone_is_named_and_fails_the_command(checkout
     rows = [line.split() for line in found.stdout.splitlines()]
     assert ["memory", "3", "1", "0"] in rows
     assert ["lockstep", "2", "2", "0"] in rows
-    assert "fails with memory: tests.test_it::test_broken_for_all" in found.stdout
-    assert "only with ours: tests.test_it::test_only_memory: NOT EXPLAINED" in found.stdout
+    assert "fails with memory: tests.test_it::test_broken_for_all[memory]" in found.stdout
+    assert "only with ours: tests.test_it::test_only_memory[memory]: NOT EXPLAINED" in found.stdout
     assert "1 fail with ours alone, 1 of them unexplained" in found.stdout
     assert sorted(checkout.rglob("*")) == before
 
