@@ -31,6 +31,9 @@ OPTIONS = (
     "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function",
 )  # fmt: skip
 ROOT = Path(__file__).resolve().parents[1]
+EXTRA = ROOT / ".lockstep" / "langgraph-suite"
+NEEDED = "langgraph-checkpoint-sqlite langgraph-checkpoint-postgres aiosqlite sqlite-vec pytest-mock syrupy"
+"""What the suite imports besides ours."""
 
 Outcomes = Mapping[str, str]
 """Test -> ``passed``, ``failed`` or ``skipped``."""
@@ -84,7 +87,7 @@ def played(arm: str, tests: Path, url: str, expression: str) -> Outcomes:
     with tempfile.TemporaryDirectory(prefix="lockstep-langgraph-") as name:
         folder = Path(name)
         (folder / "tests").symlink_to(tests)
-        path = os.pathsep.join([name, str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+        path = os.pathsep.join([name, str(ROOT), str(ROOT / "src"), str(EXTRA), os.environ.get("PYTHONPATH", "")])
         environment = {
             "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "NO_DOCKER": "true",
             "LANGGRAPH_STRICT_MSGPACK": "true", ARM: arm, DATABASE: url,
@@ -97,7 +100,10 @@ def played(arm: str, tests: Path, url: str, expression: str) -> Outcomes:
             check=False,
         )
         if ended.returncode not in (0, 1):
-            raise BenchmarkError(f"pytest could not run the tests (status {ended.returncode}); see above")
+            raise BenchmarkError(
+                f"pytest could not run the tests (status {ended.returncode}); see above. Where an import failed:"
+                f" .venv/bin/pip install --no-deps --target {EXTRA.relative_to(ROOT)} {NEEDED}"
+            )
         return read(folder / "outcomes.xml")
 
 
