@@ -87,7 +87,9 @@ def played(arm: str, tests: Path, url: str, expression: str) -> Outcomes:
     with tempfile.TemporaryDirectory(prefix="lockstep-langgraph-") as name:
         folder = Path(name)
         (folder / "tests").symlink_to(tests)
-        path = os.pathsep.join([name, str(ROOT), str(ROOT / "src"), str(EXTRA), os.environ.get("PYTHONPATH", "")])
+        path = os.pathsep.join(
+            [name, str(ROOT), str(ROOT / "src"), str(EXTRA), os.environ.get("PYTHONPATH", "")]
+        )
         environment = {
             "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "NO_DOCKER": "true",
             "LANGGRAPH_STRICT_MSGPACK": "true", ARM: arm, DATABASE: url,
