@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["advance_all", "advance_and_count", "advance_one", "environment", "follow", "sweep"]
+__all__ = ["advance_all", "advance_and_count", "advance_one", "environment", "follow", "sweep", "work"]
 
 
 def environment(folder: Path, *, die: str = "", sleep_s: float = 0, **options: Any) -> dict[str, str]:
@@ -98,3 +98,15 @@ def advance_and_count(runs: list[str], every: int) -> None:
                     [os.environ["PGAPPNAME"]],
                 )
                 print(json.dumps([threading.active_count(), *cursor.fetchone()]), flush=True)
+
+
+def work(runs: int) -> None:
+    """Start so many runs, and work like ``manage.py lockstep_work --follow``."""
+    _set_up()
+    from django.core.management import call_command
+
+    from lockstep.workflows import start
+
+    for _ in range(runs):
+        start("linear", {})
+    call_command("lockstep_work", "--follow")
