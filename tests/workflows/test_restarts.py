@@ -71,6 +71,7 @@ def test_runs_go_on_when_postgres_is_back(server: Postgres, tmp_path: Path) -> N
         done = tmp_path / "done.txt"
         until(lambda: done.exists() and len(done.read_text().splitlines()) > 5, timeout_s=60)
         stop_at_once(server)
+        until(lambda: "It is tried again." in output.read_text(), timeout_s=40)
         server.start()
         until(lambda: [row[0] for row in rows(server)] == ["succeeded"] * RUNS, timeout_s=90)
         assert all(process.is_alive() for process in working), output.read_text()
