@@ -90,7 +90,8 @@ def report(
 
     runs = {run: shape for _, part in parts for run, shape in part.runs.items()}
     fault_free = {shape: Run.objects.get(pk=run).result for run, shape in parts[0][0].runs.items()}
-    ended = {str(row.pk): (row.status, row.result) for row in Run.objects.filter(pk__in=runs)}
+    rows = {str(row.pk): row for row in Run.objects.filter(pk__in=runs)}
+    ended = {run: (row.status, row.result) for run, row in rows.items()}
     booked = oracle.bookings(book)
     lost = oracle.lost(runs, ended, fault_free, booked)
     doubled = oracle.doubled_effects(booked)
@@ -128,7 +129,11 @@ def report(
             f" at most once nobody knew the outcome: {answers['done']} were done, {answers['not_done']} were not",
             *(f"hit {kind}: {told(counted)}" for kind, counted in phases.items()),
             f"nodes begun again after a blow: {told(again)}",
-            *(f"lost: {run} ({why})" for run, why in list(lost.items())[:10]),
+            *(
+                f"lost: {run} ({why}) {rows[run].reason} {rows[run].error}"
+                for run, why in list(lost.items())[:10]
+                if run in rows
+            ),
             f"for {pressure:.0%} of the time some process waited for a processor",
             "stream_errors is null: there are no streams yet",
         ],

@@ -25,6 +25,8 @@ WORK_S = 0.07
 """Before the effect of a node and after it."""
 MEANT_S = 0.03
 """Between the intent and the request."""
+ATTEMPTS = 20
+"""Of one call: an attempt whose worker died counts, and the same call may be hit again and again."""
 EFFECTS = {
     "chaos_linear": ["n0", "n1", "n2", "n3", "n4", "n5"],
     "chaos_fan_out": ["split", "a", "b", "c", "join"],
@@ -51,12 +53,12 @@ def ask(run: str, place: str, key: str) -> int:
     return receipt
 
 
-@tool(effect="keyed", timeout_s=30)
+@tool(effect="keyed", timeout_s=30, max_attempts=ATTEMPTS)
 def charge(run: str, place: str, *, idempotency_key: str = "") -> int:
     return ask(run, place, idempotency_key)
 
 
-@tool(effect="at_most_once", timeout_s=30)
+@tool(effect="at_most_once", timeout_s=30, max_attempts=ATTEMPTS)
 def wire(run: str, place: str) -> int:
     return ask(run, place, "")
 

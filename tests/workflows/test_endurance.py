@@ -19,8 +19,8 @@ RUNS = """
         cohort, tenant, input_digest, epoch, owner, cancel_requested, crash_count, transitions, head, rolls_back, at,
         expires_at, wake_at)
     SELECT gen_random_uuid(), 'linear', '1', n::text, CASE WHEN n <= 10000 THEN 'waiting' ELSE 'succeeded' END, '', '',
-        '', '', '', '', '', '', 1, '', false, 0, 3, '', '[]', now() - n * interval '1 second', now() + interval '20 days',
-        CASE WHEN n <= 10000 AND n % 2 = 0 THEN now() + n * interval '1 minute' END
+        '', '', '', '', '', '', 1, '', false, 0, 3, '', '[]', now() - n * interval '1 second',
+        now() + interval '20 days', CASE WHEN n <= 10000 AND n % 2 = 0 THEN now() + n * interval '1 minute' END
     FROM generate_series(1, 30000) AS n
 """
 READ = (
