@@ -21,6 +21,7 @@ BENCHMARKS = {
     "ingest": "rows a second of each way to write, with an embedding API of 50 ms a call",
     "freshness": "stale vectors served while writers and the follower are killed at random",
     "budget": "reservations on one hot budget beside SELECT FOR UPDATE, and whether the cap holds",
+    "chaos": "runs lost, effects doubled and time to take over while workers are killed at random",
     "engine": "transitions a second of durable runs beside LangGraph's PostgresSaver",
     "retention": "what it costs that the database hides what has expired",
     "door": "what a call through the door costs beside the bare SDK, LangChain and LiteLLM",

@@ -12,6 +12,8 @@ EMBEDDER = "LOCKSTEP_BENCH_EMBEDDER"
 
 LLM = "LOCKSTEP_BENCH_LLM"
 """``LOCKSTEP["llm"]`` as JSON."""
+WORKFLOWS = "LOCKSTEP_BENCH_WORKFLOWS"
+"""``LOCKSTEP["workflows"]`` as JSON."""
 HASHING = {"BACKEND": "lockstep.search.embedders.hashing.Hashing", "OPTIONS": {"dimensions": 384}}
 
 

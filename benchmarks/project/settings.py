@@ -38,4 +38,5 @@ DATABASES = {
 LOCKSTEP = {
     "search": {"embedders": {"default": json.loads(os.environ["LOCKSTEP_BENCH_EMBEDDER"])}},
     "llm": json.loads(os.environ.get("LOCKSTEP_BENCH_LLM", "{}")),
+    "workflows": json.loads(os.environ.get("LOCKSTEP_BENCH_WORKFLOWS", "{}")),
 }

@@ -37,6 +37,7 @@ def test_without_a_name_the_benchmarks_are_listed() -> None:
         "ingest",
         "freshness",
         "budget",
+        "chaos",
         "engine",
         "retention",
         "door",

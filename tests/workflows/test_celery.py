@@ -127,6 +127,22 @@ def test_a_worker_tree_that_is_killed_is_followed_by_another(redis: str, bell: A
     no_stale_writes(run)
 
 
+def test_a_process_of_a_pool_that_is_killed_is_followed_before_any_sweep(
+    redis: str, bell: Any, tmp_path: Path
+) -> None:
+    with worker(redis, tmp_path, "one", sleep_s=0.5, sweep_s=60):
+        run = start("linear", {})
+        until(lambda: done(tmp_path)["n2"] if (tmp_path / "done.txt").exists() else 0)
+        run.refresh_from_db()
+        began = time.monotonic()
+        os.kill(int(run.owner.split(":")[1]), signal.SIGKILL)
+        until(lambda: Run.objects.get(pk=run.pk).epoch == 2, timeout_s=30)
+        assert time.monotonic() - began < 8  # a lease is 12 seconds
+        until(lambda: ended(run), timeout_s=60)
+    assert run.status == "succeeded"
+    assert run.result["steps"] == [f"n{at}" for at in range(6)]
+
+
 def test_a_deploy_hands_runs_over_and_runs_no_node_twice(redis: str, bell: Any, tmp_path: Path) -> None:
     with worker(redis, tmp_path, "old", sleep_s=0.4) as old:
         run = start("linear", {})

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["advance_all", "advance_one", "environment", "follow", "sweep"]
+__all__ = ["advance_all", "advance_and_count", "advance_one", "environment", "follow", "sweep", "work"]
 
 
 def environment(folder: Path, *, die: str = "", sleep_s: float = 0, **options: Any) -> dict[str, str]:
@@ -78,3 +78,35 @@ def _set_up() -> None:
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.flows.settings")
     django.setup()
+
+
+def advance_and_count(runs: list[str], every: int) -> None:
+    """Take each run as far as it goes; says how many threads and connections there are after so many of them."""
+    _set_up()
+    import threading
+
+    from django.db import connection
+
+    from lockstep.workflows.engine import advance
+
+    for number, run in enumerate(runs, 1):
+        assert advance(run) == "succeeded"
+        if number % every == 0:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s",
+                    [os.environ["PGAPPNAME"]],
+                )
+                print(json.dumps([threading.active_count(), *cursor.fetchone()]), flush=True)
+
+
+def work(runs: int) -> None:
+    """Start so many runs, and work like ``manage.py lockstep_work --follow``."""
+    _set_up()
+    from django.core.management import call_command
+
+    from lockstep.workflows import start
+
+    for _ in range(runs):
+        start("linear", {})
+    call_command("lockstep_work", "--follow")

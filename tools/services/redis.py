@@ -5,13 +5,15 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from .exceptions import ServiceFailed, ServiceMissing
 from .places import Account, socket_folder, state_folder
 
-__all__ = ["ensure_redis", "stop_redis"]
+__all__ = ["ensure_redis", "private_redis", "redis_server", "stop_redis"]
 
 START_TIMEOUT_S = STOP_TIMEOUT_S = 20.0
 
@@ -96,3 +98,29 @@ def stop_redis(name: str) -> bool:
     with contextlib.suppress(OSError):
         socket.parent.rmdir()
     return ran
+
+
+@contextlib.contextmanager
+def private_redis() -> Iterator[Path]:
+    """Socket of a Redis that nobody else knows of: empty, saving nothing, gone with the block.
+
+    Raises:
+        ServiceMissing: there is none.
+        ServiceFailed: there is one but it does not start.
+    """
+    program = redis_server()
+    with tempfile.TemporaryDirectory(prefix="ls-") as folder:
+        socket = Path(folder) / "r.sock"
+        options = {"port": "0", "unixsocket": str(socket), "save": "", "appendonly": "no", "dir": folder}
+        flags = [part for key, value in options.items() for part in (f"--{key}", value)]
+        server = subprocess.Popen([str(program), *flags], stdout=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while not _say(socket, "PING").startswith("+PONG"):
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise ServiceFailed("Redis does not start")
+                time.sleep(0.02)
+            yield socket
+        finally:
+            server.terminate()
+            server.wait()

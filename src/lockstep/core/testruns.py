@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 __all__ = ["made_by_test_runner", "under_test_runner"]
@@ -9,9 +11,8 @@ __all__ = ["made_by_test_runner", "under_test_runner"]
 
 def under_test_runner() -> bool:
     """Whether Django's test environment is set up in this process (its runner, pytest-django)."""
-    from django.test.utils import _TestState
-
-    return hasattr(_TestState, "saved_data")
+    utils = sys.modules.get("django.test.utils")  # to import it takes a fresh process half a second
+    return hasattr(getattr(utils, "_TestState", None), "saved_data")
 
 
 def made_by_test_runner(connection: BaseDatabaseWrapper) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -139,6 +140,12 @@ class DjangoSaver(BaseCheckpointSaver[int]):
             )
             self._known[thread, ns] = known
         return {"configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint["id"]}}
+
+    def get_next_version(self, current: Any, channel: None) -> Any:
+        """Numbers; where a state came over from LangGraph's own savers, texts like theirs that sort after them."""
+        if not isinstance(current, str):
+            return super().get_next_version(current, channel)
+        return f"{int(current.split('.')[0]) + 1:032}.{random.random():016}"  # noqa: S311 -- tells branches apart
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""

@@ -162,6 +162,10 @@ BEGIN
 END $body$
 """
 
+# A doorbell may die with the worker that was about to take the run. Where nobody has time the pauses grow, so that the
+# broker is not filled with doorbells of the same run.
+_AGAIN = "greatest(interval '0.5 seconds', (moment - r.lease_until) / 4)"
+
 # Whatever a lost doorbell, a dead worker or the time has left to do. Nobody waits: what another sweeper has, it has.
 _SWEEP = """
 CREATE FUNCTION lockstep_workflows_sweep_v1(most int, patience_s float8) RETURNS jsonb LANGUAGE plpgsql AS $body$
@@ -173,7 +177,7 @@ BEGIN
     -- a session may have been ended while its process lives, which opens another one at once
     IF EXISTS (SELECT FROM lockstep_workflows_run AS r WHERE r.status = 'running' AND r.lease_until >= moment
         AND lockstep_workflows_gone_v1(r.owner_pid, r.owner_since)
-        AND (r.rung_at IS NULL OR r.rung_at < moment - interval '2 seconds')) THEN
+        AND (r.rung_at IS NULL OR r.rung_at < moment - {again})) THEN
         PERFORM pg_sleep(0.2), pg_stat_clear_snapshot();
     END IF;
 
@@ -200,7 +204,7 @@ BEGIN
         SELECT r.id FROM lockstep_workflows_run AS r
         WHERE r.status = 'running' AND (r.lease_until < moment
             OR lockstep_workflows_gone_v1(r.owner_pid, r.owner_since))
-            AND (r.rung_at IS NULL OR r.rung_at < moment - interval '2 seconds')
+            AND (r.rung_at IS NULL OR r.rung_at < moment - {again})
         ORDER BY r.lease_until LIMIT most FOR UPDATE SKIP LOCKED
     ), overheard AS (
         SELECT r.id FROM lockstep_workflows_run AS r
@@ -217,7 +221,7 @@ BEGIN
     SELECT coalesce(jsonb_agg(jsonb_build_array(id, workflow)), '[]') INTO found FROM rung;
     RETURN found;
 END $body$
-""".replace("{live}", LIVE)
+""".replace("{live}", LIVE).replace("{again}", _AGAIN)
 
 CREATE = (_GONE, _END, _FORGET, _ACQUIRE, _BEAT, _RELEASE, _SWEEP)
 

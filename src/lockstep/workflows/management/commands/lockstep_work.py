@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from lockstep.workflows import draining
 from lockstep.workflows.conf import settings
 from lockstep.workflows.engine import advance
+from lockstep.workflows.exceptions import EngineError
 from lockstep.workflows.sweeping import due
 
 
@@ -32,9 +33,13 @@ class Command(BaseCommand):
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            self._work()
-            while follow and not stop.wait(settings().sweep_s / 2):
+            if not follow:
                 self._work()
+            while follow and not stop.wait(settings().sweep_s / 2):
+                try:
+                    self._work()
+                except EngineError as error:  # whoever may have the run by then takes it up
+                    self.stderr.write(f"{error} It is tried again.")
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
