@@ -200,3 +200,13 @@ def test_writes_that_overtake_their_checkpoint_stay_one_row() -> None:
     found = saver.get_tuple(config)
     assert found is not None
     assert found.pending_writes == [("task", "__resume__", ["answer"]), ("task", "__interrupt__", "second")]
+
+
+def test_a_state_with_versions_of_another_saver_goes_on() -> None:
+    """LangGraph's own savers count in texts; so does what was copied from them."""
+    saver = DjangoSaver()
+    first = saver.get_next_version("00000000000000000000000000000009.0.73", None)
+    second = saver.get_next_version(first, None)
+    assert "00000000000000000000000000000009.0.73" < first < second
+    assert saver.get_next_version(None, None) == 1
+    assert saver.get_next_version(9, None) == 10
