@@ -29,7 +29,7 @@ def added(whole: Sequence[BaseMessage], piece: ChatGenerationChunk, run_manager:
     """The message so far, with one more piece of a stream."""
     found = _named(piece, run_manager, "")
     first = whole[0] if whole else None
-    return first + found if isinstance(first, AIMessageChunk) else found  # type: ignore[return-value]
+    return first + found if isinstance(first, AIMessageChunk) else found
 
 
 def told_again(said: Said) -> ChatResult:

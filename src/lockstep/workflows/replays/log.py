@@ -103,7 +103,8 @@ class Log:
     @property
     def cancelled(self) -> bool:
         """A node that was about to call a tool stopped instead."""
-        return (self.run.origin or {}).get("status", self.run.status) == Run.Status.CANCELLED
+        status: str = (self.run.origin or {}).get("status", self.run.status)
+        return status == Run.Status.CANCELLED
 
     def _stop(self, task: str) -> GraphInterrupt:
         with self._lock:
