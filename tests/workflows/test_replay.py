@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.utils import timezone
+from langchain_core.messages import AIMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode, tools_condition
@@ -18,6 +19,7 @@ from langgraph.types import Command
 from lockstep.core import features
 from lockstep.core.features import FeatureSpec
 from lockstep.core.ids import new_id
+from lockstep.core.ports import Said
 from lockstep.llm import Feature, feature
 from lockstep.prompts.releases import release
 from lockstep.testing.llm import FakeModels, calls, fake_models, tool_call
@@ -25,7 +27,10 @@ from lockstep.testing.workflows import crash_at, go_on, pass_time, run_inline
 from lockstep.workflows import Backoff, answer, registry, replay, request_review, tool, workflow
 from lockstep.workflows.exceptions import NotReplayable, UnknownWorkflow
 from lockstep.workflows.models import ModelAnswer, Run, ToolAttempt, ToolCall
+from lockstep.workflows.replays.noting import Noting
 from lockstep.workflows.replays.report import Report
+from lockstep.workflows.saver import Fence
+from lockstep.workflows.tracing import Attempt, Tracer
 from tests.prompts.conftest import version
 
 pytestmark = pytest.mark.django_db
@@ -574,3 +579,19 @@ def test_what_an_earlier_run_of_the_thread_left_is_the_state_of_the_next() -> No
     report = replay(second)
     assert report.same, report.verdict
     assert len(nodes(report)) == 6
+
+
+def test_only_the_owner_of_a_run_notes_what_was_said(models: FakeModels) -> None:
+    run = run_inline("asks", {})
+    said = Said([AIMessage("late")], "standin:quoting", feature="tests.plain")
+
+    def note(epoch: int) -> int:
+        fence = Fence(str(run.pk), epoch, lease_s=1)
+        attempt = Attempt("draft", 1, 1, 0.0, task=new_id())
+        Noting(Tracer("w", run.codec, fence=fence), fence, attempt).note("0" * 64, said)
+        return ModelAnswer.objects.filter(run=run, request="0" * 64).count()
+
+    assert note(run.epoch) == 0  # it has ended
+    sql("UPDATE lockstep_workflows_run SET status = 'running' WHERE id = %s", run.pk)
+    assert note(run.epoch - 1) == 0
+    assert note(run.epoch) == 1

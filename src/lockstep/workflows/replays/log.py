@@ -13,6 +13,7 @@ from langgraph.errors import GraphInterrupt
 from lockstep.core.ports import Pin, Said
 from lockstep.workflows.codec import Codec
 from lockstep.workflows.models import ModelAnswer, Run, ToolCall
+from lockstep.workflows.replays.report import Heard
 from lockstep.workflows.state import digest
 from lockstep.workflows.tools.ledger import Call, Found
 from lockstep.workflows.tools.places import inside
@@ -25,15 +26,6 @@ Mode = Literal["recorded", "live-model"]
 
 class Departed(BaseException):
     """A node does what the log does not tell of, and goes no further. No ``except Exception`` of a graph sees it."""
-
-
-@dataclass(slots=True)
-class Spoken:
-    """What a model said then, and what it says now."""
-
-    model: str
-    then: str | None
-    now: str
 
 
 def answer_key(run: str, attempt: Attempt, request: str) -> tuple[str, int]:
@@ -58,7 +50,7 @@ class Log:
     """Task -> what it did that the log does not tell of."""
     stood: set[str] = field(default_factory=set)
     """Tasks that went as far as the run had gone, and stopped where it stood."""
-    spoken: dict[str, list[Spoken]] = field(default_factory=lambda: defaultdict(list))
+    spoken: dict[str, list[Heard]] = field(default_factory=lambda: defaultdict(list))
     tools: dict[str, ToolCall] = field(init=False)
     answers: dict[str, ModelAnswer] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -111,7 +103,8 @@ class Log:
     @property
     def cancelled(self) -> bool:
         """A node that was about to call a tool stopped instead."""
-        return bool((self.run.origin or {}).get("status", self.run.status) == Run.Status.CANCELLED)
+        status: str = (self.run.origin or {}).get("status", self.run.status)
+        return status == Run.Status.CANCELLED
 
     def _stop(self, task: str) -> GraphInterrupt:
         with self._lock:
@@ -166,7 +159,7 @@ class Answering:
         key, _ = answer_key(str(self.log.run.pk), self.attempt, request)
         known = self.log.answers.get(key)
         then = None if known is None or known.answer is None else _text(self.log.codec.decode(known.answer))
-        self.log.spoken[self.attempt.task].append(Spoken(said.model, then, _text(said.messages)))
+        self.log.spoken[self.attempt.task].append(Heard(said.model, then, _text(said.messages)))
 
 
 def _text(messages: Any) -> str:

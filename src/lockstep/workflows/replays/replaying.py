@@ -17,7 +17,7 @@ from lockstep.workflows.models import Run
 from lockstep.workflows.replays.essence import IDS, SAID, essence
 from lockstep.workflows.replays.log import Log, Mode
 from lockstep.workflows.replays.record import Point, Record, Task
-from lockstep.workflows.replays.report import Checked, Heard, Report
+from lockstep.workflows.replays.report import Checked, Report
 from lockstep.workflows.replays.sandbox import Sandbox, Seen, as_json
 from lockstep.workflows.state import digest
 
@@ -121,7 +121,7 @@ class _Replay:
         now = seen.outcome(task.id) or ("waiting" if task.id in self.log.stood else "")
         why = self.log.why.get(task.id, "")
         same = not why and now == task.then
-        heard = tuple(Heard(one.model, one.then, one.now) for one in self.log.spoken.get(task.id, ()))
+        heard = tuple(self.log.spoken.get(task.id, ()))
         if not same and not why and task.id in seen.wrote:
             same = self._alike(task, seen)
         if not same and not why:
