@@ -143,7 +143,7 @@ def use_demo_project(database_url: str) -> None:
     """Point this process and its children at the demo project."""
     os.environ["DATABASE_URL"] = database_url
     os.environ["DJANGO_SETTINGS_MODULE"] = "demo.settings"
-    os.environ["PYTHONPATH"] = str(CHECKOUT)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "src")])
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:

@@ -78,8 +78,10 @@ class Command(BaseCommand):
             run = Run.objects.get(pk=refund.run_id)
             if holds(run):
                 return run
+            if run.ended_at:
+                break
             time.sleep(0.1)
-        raise CommandError(f"{refund}: {run.status} at {run.node!r} after {TIMEOUT_S} s ({run.reason}).")
+        raise CommandError(f"{refund}: {run.status} at {run.node!r} ({run.reason}), and not as it should be.")
 
     def expect_paid_once(self, refund: Refund) -> list[dict[str, Any]]:
         booked = payments(refund.order)
