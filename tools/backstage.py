@@ -101,11 +101,11 @@ def place() -> Path:
 
 
 @contextlib.contextmanager
-def redis_or_none() -> Iterator[str]:
-    """URL of the Redis that is there; empty where there is none."""
+def redis_or_none(name: str) -> Iterator[str]:
+    """URL of the Redis that is there, ``name`` where it is ours; empty where there is none."""
     with contextlib.ExitStack() as stack:
         try:
-            url = stack.enter_context(running_redis("demo"))
+            url = stack.enter_context(running_redis(name))
         except ServiceMissing:
             url = ""
         yield url

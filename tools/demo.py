@@ -169,7 +169,7 @@ def main(arguments: Sequence[str]) -> int:
         print("--reset empties our own database only, and DATABASE_URL names one of yours.", file=sys.stderr)
         return 2
     try:
-        with running("demo") as url, redis_or_none() as redis:
+        with running("demo") as url, redis_or_none("demo") as redis:
             if options.reset:
                 Postgres.named("demo").recreate_database()
                 shutil.rmtree(place())

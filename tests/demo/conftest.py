@@ -1,10 +1,78 @@
 """The demo is a project of its own, with settings of its own: its tests need a process of their own.
 
-``test_project.py`` starts it. To run them alone: ``bin/test --ds=demo.settings tests/demo``.
+``test_project.py`` starts it. To run them alone: ``bin/test --ds=demo.settings tests/demo``. The shop is loaded once with
+the embedder it really uses; each test sees it whole and leaves it so.
 """
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
-collect_ignore = (
-    ["shop"] if os.environ.get("DJANGO_SETTINGS_MODULE") != "demo.settings" else ["test_project.py"]
-)
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+from django.test.utils import setup_databases, teardown_databases
+
+from tests.search.workers import environment as test_database
+from tools.backstage import Backstage, backstage, environment_for, redis_or_none
+from tools.demo import address, answering, listen, serving
+
+IS_DEMO = os.environ.get("DJANGO_SETTINGS_MODULE") == "demo.settings"
+collect_ignore = ["test_project.py"] if IS_DEMO else ["orders", "shop"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment, django_db_blocker, django_db_keepdb, django_db_createdb
+) -> Iterator[None]:
+    """pytest-django's own makes test databases for tests that are marked; those of the browser are not, and would have
+    met the database that DATABASE_URL names."""
+    with django_db_blocker.unblock():
+        made = setup_databases(
+            verbosity=0, interactive=False, keepdb=django_db_keepdb and not django_db_createdb
+        )
+        call_command("load_shop", verbosity=0)
+    yield
+    if not django_db_keepdb:
+        with django_db_blocker.unblock():
+            teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture
+def alice(db) -> User:
+    return User.objects.get(username="alice")
+
+
+@pytest.fixture
+def bob(db) -> User:
+    return User.objects.get(username="bob")
+
+
+@pytest.fixture
+def as_bob(client: Client, bob: User) -> Client:
+    client.force_login(bob)
+    return client
+
+
+@pytest.fixture
+def site(django_db_setup, django_db_blocker) -> Iterator[str]:
+    """Address of the running shop, for the browser. What it writes stays."""
+    with django_db_blocker.unblock(), serving(0) as url:
+        yield url
+
+
+@pytest.fixture
+def open_shop(django_db_setup, django_db_blocker, tmp_path: Path, settings) -> Iterator[tuple[str, Backstage]]:
+    """The same with its bank and its workers, all of them processes."""
+    from demo.celery import app
+
+    server = listen(0)
+    with django_db_blocker.unblock(), redis_or_none("test") as redis:
+        environment = environment_for(address(server), redis, tmp_path) | test_database()
+        environment["DJANGO_SETTINGS_MODULE"] = "demo.settings"
+        settings.BANK_URL = environment["BANK_URL"]
+        app.conf.broker_url = redis.replace("unix://", "redis+socket://")
+        with answering(server) as url, backstage("bank", tmp_path, environment) as behind:
+            yield url, behind
+        app.conf.broker_url = ""
