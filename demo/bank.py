@@ -156,9 +156,9 @@ PAGE = """<!doctype html><html lang="en-GB"><meta charset="utf-8"><meta name="vi
 <meta http-equiv="refresh" content="2"><title>The bank's book</title>
 <style>:root {{ color-scheme: light dark }} body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
 max-width: 60rem }} table {{ border-collapse: collapse; width: 100% }} th, td {{ text-align: left; padding: .4rem .8rem .4rem 0;
-border-bottom: 1px solid #8886 }} td:nth-child(4) {{ font-family: monospace; overflow-wrap: anywhere }}</style>
+border-bottom: 1px solid #8886; overflow-wrap: anywhere }} td:nth-child(4) {{ font-family: monospace }}</style>
 <h1>The bank's book</h1><p>{sum}</p>
-<table><thead><tr><th>Payment<th>Order<th>Paid<th>Idempotency-Key<th>Asked<th>Settled</thead><tbody>{rows}</tbody></table></html>"""
+<table><thead><tr><th>Payment<th>Order<th>Paid<th>Key<th>Asked<th>Settled</thead><tbody>{rows}</tbody></table></html>"""
 
 
 def page(rows: list[dict[str, Any]]) -> str:
@@ -168,12 +168,12 @@ def page(rows: list[dict[str, Any]]) -> str:
     told = f"Paid twice: {', '.join(twice)}!" if twice else "No order was paid twice."
     cells = "".join(
         "<tr>" + "".join(f"<td>{escape(str(cell))}" for cell in (
-            row["payment"], row["order"], f"£{row['pence'] / 100:,.2f}", row["key"],
+            row["payment"], row["order"], f"£{row['pence'] / 100:,.2f}", f"{row['key'][:12]}…",
             f"{row['asked']} times" if row["asked"] != 1 else "once", "yes" if row["settled"] else "under way",
         ))
         for row in rows
     )  # fmt: skip
-    return PAGE.format(sum=escape(f"{len(rows)} payments. {told}"), rows=cells)
+    return PAGE.format(sum=escape(f"Payments: {len(rows)}. {told}"), rows=cells)
 
 
 def main() -> None:

@@ -71,5 +71,5 @@ def order_again(request: HttpRequest, number: str) -> HttpResponse:
 def refund_page(request: HttpRequest, run: UUID) -> HttpResponse:
     """How far it is, in plain words; ``orders.js`` asks again every second. For the customer, and for staff."""
     orders = Order.objects.visible_to(request.user)
-    refund = get_object_or_404(Refund.objects.filter(order__in=orders).select_related("order"), run_id=run)
+    refund = get_object_or_404(Refund.objects.filter(order__in=orders).select_related("order__customer"), run_id=run)
     return render(request, "orders/refund.html", {"refund": refund, "progress": progress_of(refund), "bank": settings.BANK_URL})

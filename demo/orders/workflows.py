@@ -50,7 +50,7 @@ def draft(state: State) -> State:
         )
     except LlmError:
         return {"words": PLAIN_WORDS}
-    return {"words": reply.text.removeprefix(LABEL).strip(' “”"')}
+    return {"words": what_it_quotes(reply.text) or reply.text.strip()}
 
 
 def decide(state: State) -> State:
@@ -109,6 +109,11 @@ def refund() -> StateGraph[State]:
     graph.add_edge("settle", "tell")
     graph.add_edge("tell", END)
     return graph
+
+
+def what_it_quotes(text: str) -> str:
+    """The first sentence that the stand-in for a model quotes; empty for an answer of a model."""
+    return text.removeprefix(LABEL).strip().strip("“").partition("”")[0] if text.startswith(LABEL) else ""
 
 
 def what_may_change(state: State) -> dict[str, Any]:

@@ -6,13 +6,13 @@ the embedder it really uses; each test sees it whole and leaves it so.
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
-from django.test.utils import setup_databases, teardown_databases
+from django.test.utils import override_settings, setup_databases, teardown_databases
 
 from tests.search.workers import environment as test_database
 from tools.backstage import Backstage, backstage, environment_for, redis_or_none
@@ -62,17 +62,22 @@ def site(django_db_setup, django_db_blocker) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def open_shop(django_db_setup, django_db_blocker, tmp_path: Path, settings) -> Iterator[tuple[str, Backstage]]:
+@pytest.fixture(scope="module")
+def open_shop(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Backstage]]:
     """The same with its bank and its workers, all of them processes."""
     from demo.celery import app
 
-    server = listen(0)
+    server, folder = listen(0), tmp_path_factory.mktemp("demo")
     with django_db_blocker.unblock(), redis_or_none("test") as redis:
-        environment = environment_for(address(server), redis, tmp_path) | test_database()
+        environment = environment_for(address(server), redis, folder) | test_database()
         environment["DJANGO_SETTINGS_MODULE"] = "demo.settings"
-        settings.BANK_URL = environment["BANK_URL"]
         app.conf.broker_url = redis.replace("unix://", "redis+socket://")
-        with answering(server) as url, backstage("bank", tmp_path, environment) as behind:
+        with (
+            override_settings(BANK_URL=environment["BANK_URL"]),
+            answering(server) as url,
+            backstage("bank", folder, environment) as behind,
+        ):
             yield url, behind
         app.conf.broker_url = ""

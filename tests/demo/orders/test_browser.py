@@ -87,6 +87,6 @@ def test_a_small_refund_needs_nobody_and_no_javascript(browser, open_shop):
     page.get_by_role("button", name="Order it again").click()
     page.get_by_label("What is wrong with it?").fill("I have changed my mind.")
     page.get_by_role("button", name="Ask for a refund").click()
-    page.wait_for_selector("text=We have paid", timeout=30_000)
+    page.wait_for_selector("text=We have paid", timeout=60_000)
     assert page.locator("text=A colleague looks at it").count() == 0
     context.close()
