@@ -15,9 +15,11 @@ import fcntl
 import hmac
 import json
 import os
+import secrets
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -51,12 +53,11 @@ class Book:
         """
         with self._path.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            lines = [json.loads(line) for line in file]
-            known = next((line for line in lines if line["key"] == key and "order" in line), None)
+            known = next((line for line in map(json.loads, file) if line["key"] == key), None)
             if known and (known["order"], known["pence"]) != (order, pence):
                 raise KeyReused
-            number = 1 + sum("order" in line for line in lines)
-            payment = known or {"key": key, "payment": f"P-{number:06}", "order": order, "pence": pence}
+            name = f"P-{secrets.token_hex(4).upper()}"
+            payment = known or {"key": key, "payment": name, "order": order, "pence": pence}
             self._append(file, {"key": key, "asked": True} if known else payment)
         return payment, known is None
 
@@ -115,6 +116,10 @@ class Desk(BaseHTTPRequestHandler):
     book: Book
 
     def do_POST(self) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # whoever asked has died meanwhile
+            self.take_a_payment()
+
+    def take_a_payment(self) -> None:
         key = self.headers.get("Idempotency-Key", "")
         try:
             asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)))

@@ -53,7 +53,7 @@ def test_a_key_is_booked_once_by_however_many_banks_it_is_asked_of(start: Any) -
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, [one, other] * 8))
     assert {answer.status_code for answer in answers} == {202}
-    assert {answer.json()["payment"] for answer in answers} == {"P-000001"}
+    assert len({answer.json()["payment"] for answer in answers}) == 1
     assert [(row["order"], row["asked"]) for row in book(one)] == [("LS-1", 16)]
 
 
@@ -94,9 +94,9 @@ def test_the_shop_is_told_until_it_hears_with_a_signature(start: Any) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         url, _ = start(f"http://127.0.0.1:{server.server_port}/")
-        ask(url)
+        payment = ask(url).json()["payment"]
         for _ in range(2):
-            assert signatures.verify(*heard.get(timeout=20), SECRET) == "P-000001"
+            assert signatures.verify(*heard.get(timeout=20), SECRET) == payment
     finally:
         server.shutdown()
         server.server_close()
