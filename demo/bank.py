@@ -30,6 +30,8 @@ SETTLES_S = 1.5
 """So long the money is under way."""
 SLOW_S = float(os.environ.get("BANK_SLOW_S") or 8)
 """So long the bank thinks about a payment for which it is asked to take its time. It has booked it by then."""
+LONGEST = 10_000
+"""Bytes that are read of what somebody asks."""
 TELLINGS = 60
 """How often the shop is told of a payment until it says that it has heard, one second apart."""
 
@@ -85,16 +87,23 @@ class Book:
 
 def tell(book: Book, payment: dict[str, Any]) -> None:
     """Say that the money has gone, until the shop has heard it."""
-    body = json.dumps({"type": "payment.settled", "data": {name: payment[name] for name in ("payment", "order", "pence")}})
+    said = {name: payment[name] for name in ("payment", "order", "pence")}
+    body = json.dumps({"type": "payment.settled", "data": said})
     time.sleep(SETTLES_S)
     for _ in range(TELLINGS):
-        request = Request(os.environ["BANK_NOTIFY"], body.encode(), signed(payment["payment"], body))
-        try:
-            with urlopen(request, timeout=10):
-                return book.settled(payment["key"])
-        except OSError as error:
-            print(f"{payment['payment']}: the shop does not hear us ({error})", flush=True)
+        if is_heard(Request(os.environ["BANK_NOTIFY"], body.encode(), signed(payment["payment"], body))):  # noqa: S310
+            book.settled(payment["key"])
+            break
         time.sleep(1)
+
+
+def is_heard(request: Request) -> bool:
+    try:
+        with urlopen(request, timeout=10):  # noqa: S310 -- the shop's own address
+            return True
+    except OSError as error:
+        print(f"The shop does not hear us: {error}", flush=True)
+        return False
 
 
 def signed(message: str, body: str) -> dict[str, str]:
@@ -116,31 +125,34 @@ class Desk(BaseHTTPRequestHandler):
     book: Book
 
     def do_POST(self) -> None:
+        status, said = self._paid()
         with suppress(BrokenPipeError, ConnectionResetError):  # whoever asked has died meanwhile
-            self.take_a_payment()
-
-    def take_a_payment(self) -> None:
-        key = self.headers.get("Idempotency-Key", "")
-        try:
-            asked = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
-            order, pence = str(asked["order"]), int(asked["pence"])
-        except (ValueError, KeyError, TypeError):
-            return self._say(400, {"error": "A payment has an order and pence."})
-        if self.path != "/payments" or not key or pence < 1:
-            return self._say(400, {"error": "POST /payments with an Idempotency-Key and some pence."})
-        try:
-            payment, is_new = self.book.book(key, order, pence)
-        except KeyReused:
-            return self._say(422, {"error": "This key stands for another payment."})
-        if is_new:
-            threading.Thread(target=tell, args=(self.book, payment), daemon=True).start()
-            time.sleep(SLOW_S if asked.get("slowly") else 0)
-        self._say(202, {"payment": payment["payment"]})
+            self._say(status, said)
 
     def do_GET(self) -> None:
         if self.path == "/book.json":
-            return self._say(200, self.book.payments())
-        self._send(200, "text/html; charset=utf-8", page(self.book.payments()))
+            self._say(200, self.book.payments())
+        else:
+            self._send(200, "text/html; charset=utf-8", page(self.book.payments()))
+
+    def _paid(self) -> tuple[int, dict[str, str]]:
+        """Status and answer to whoever asks for a payment."""
+        key, length = self.headers.get("Idempotency-Key", ""), self.headers.get("Content-Length", "")
+        try:
+            asked = json.loads(self.rfile.read(min(int(length), LONGEST) if length.isdecimal() else 0))
+            order, pence = str(asked["order"]), int(asked["pence"])
+        except (ValueError, KeyError, TypeError):
+            return 400, {"error": "A payment has an order and pence."}
+        if self.path != "/payments" or not key or pence < 1:
+            return 400, {"error": "POST /payments with an Idempotency-Key and some pence."}
+        try:
+            payment, is_new = self.book.book(key, order, pence)
+        except KeyReused:
+            return 422, {"error": "This key stands for another payment."}
+        if is_new:
+            threading.Thread(target=tell, args=(self.book, payment), daemon=True).start()
+            time.sleep(SLOW_S if asked.get("slowly") else 0)
+        return 202, {"payment": payment["payment"]}
 
     def _say(self, status: int, said: Any) -> None:
         self._send(status, "application/json", json.dumps(said))
@@ -157,13 +169,23 @@ class Desk(BaseHTTPRequestHandler):
         """Not a line for each request."""
 
 
-PAGE = """<!doctype html><html lang="en-GB"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta http-equiv="refresh" content="2"><title>The bank's book</title>
-<style>:root {{ color-scheme: light dark }} body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
-max-width: 60rem }} table {{ border-collapse: collapse; width: 100% }} th, td {{ text-align: left; padding: .4rem .8rem .4rem 0;
-border-bottom: 1px solid #8886; overflow-wrap: anywhere }} td:nth-child(4) {{ font-family: monospace }}</style>
-<h1>The bank's book</h1><p>{sum}</p>
-<table><thead><tr><th>Payment<th>Order<th>Paid<th>Key<th>Asked<th>Settled</thead><tbody>{rows}</tbody></table></html>"""
+PAGE = """<!doctype html>
+<html lang="en-GB">
+<meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="2">
+<title>The bank's book</title>
+<style>
+:root {{ color-scheme: light dark }}
+body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; max-width: 60rem }}
+table {{ border-collapse: collapse; width: 100% }}
+th, td {{ text-align: left; padding: .4rem .6rem .4rem 0; border-bottom: 1px solid #8886; overflow-wrap: anywhere }}
+</style>
+<h1>The bank's book</h1>
+<p>{sum}</p>
+<table>
+<thead><tr><th>Payment<th>Order<th>Paid<th>Key<th>Asked<th>Settled</thead>
+<tbody>{rows}</tbody>
+</table>
+</html>"""
 
 
 def page(rows: list[dict[str, Any]]) -> str:

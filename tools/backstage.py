@@ -137,10 +137,17 @@ def backstage(source: str, folder: Path, environment: Mapping[str, str]) -> Iter
     notify = {"BANK_NOTIFY": urljoin(environment["DEMO_URL"], account.url), "BANK_SECRET": account.secret}
     on_celery = bool(environment["REDIS_URL"])
     with contextlib.ExitStack() as stack:
-        bank = Kept("bank", bank_command(folder, environment), folder / f"{source}.log", {**environment, **notify})
+        bank = Kept(
+            "bank", bank_command(folder, environment), folder / f"{source}.log", {**environment, **notify}
+        )
         stack.callback(bank.end)
         workers = [
-            Kept(name, worker_command(f"{name}-{source}", on_celery), folder / f"{source}-{name}.log", environment)
+            Kept(
+                name,
+                worker_command(f"{name}-{source}", on_celery),
+                folder / f"{source}-{name}.log",
+                environment,
+            )
             for name in WORKERS
         ]
         for worker in workers:

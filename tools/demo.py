@@ -2,7 +2,8 @@
 
 The project in ``demo/`` gives the commands ``migrate``, ``load_shop`` (content, with progress; quick when it
 is there), ``check_demo URL`` (named hits on the running site) and ``check_refunds URL`` (refunds that outlive their
-workers), and ``demo/tour.txt``, what to look at, in which ``{url}``, ``{bank}``, ``{mail}`` and ``{workers}`` are filled in.
+workers), and ``demo/tour.txt``, what to look at, in which ``{url}``, ``{bank}``, ``{mail}`` and ``{workers}`` are
+filled in.
 """
 
 import argparse
@@ -102,7 +103,10 @@ def open_shop(port: int, redis: str, *, source: str = "") -> Iterator[tuple[str,
     environment = environment_for(address(server), redis, folder)
     os.environ |= environment  # before the settings are read
     django.setup()
-    with answering(server) as url, backstage(source or f"bank-{server.server_port}", folder, environment) as behind:
+    with (
+        answering(server) as url,
+        backstage(source or f"bank-{server.server_port}", folder, environment) as behind,
+    ):
         yield url, behind
 
 

@@ -69,7 +69,9 @@ def progress_of(refund: Refund) -> Progress:
     now = "" if is_over else next((node for node in path if node not in done), "")
     return Progress(
         words=_words(refund, run, now),
-        steps=_steps(path, done, now, Counter(node for node, status in attempts if status == "died"), is_over),
+        steps=_steps(
+            path, done, now, Counter(node for node, status in attempts if status == "died"), is_over
+        ),
         is_over=is_over,
         letter=(run.result or {}).get("letter", ""),
         run=run,
@@ -89,7 +91,8 @@ def _path(refund: Refund, done: set[str]) -> list[str]:
 def _steps(path: Sequence[str], done: set[str], now: str, died: Counter[str], is_over: bool) -> list[Step]:
     later = "skipped" if is_over else "later"
     return [
-        Step(STEPS[node], "done" if node in done else "now" if node == now else later, died[node]) for node in path
+        Step(STEPS[node], "done" if node in done else "now" if node == now else later, died[node])
+        for node in path
     ]
 
 

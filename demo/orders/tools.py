@@ -1,4 +1,4 @@
-"""What the refund agent does to the world. Each call is in the run's ledger: the intent before it, the result after it."""
+"""What the refund agent does to the world. A call stands in the run's ledger: the intent before it, then the result."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ from lockstep.workflows.exceptions import IdempotencyConflict
 
 @require_GET
 def orders_page(request: HttpRequest) -> HttpResponse:
-    orders = Order.objects.visible_to(request.user).select_related("customer").prefetch_related("lines", "refunds")
+    orders = (
+        Order.objects.visible_to(request.user).select_related("customer").prefetch_related("lines", "refunds")
+    )
     return render(request, "orders/orders.html", {"orders": orders[:100]})
 
 
@@ -71,5 +73,8 @@ def order_again(request: HttpRequest, number: str) -> HttpResponse:
 def refund_page(request: HttpRequest, run: UUID) -> HttpResponse:
     """How far it is, in plain words; ``orders.js`` asks again every second. For the customer, and for staff."""
     orders = Order.objects.visible_to(request.user)
-    refund = get_object_or_404(Refund.objects.filter(order__in=orders).select_related("order__customer"), run_id=run)
-    return render(request, "orders/refund.html", {"refund": refund, "progress": progress_of(refund), "bank": settings.BANK_URL})
+    refund = get_object_or_404(
+        Refund.objects.filter(order__in=orders).select_related("order__customer"), run_id=run
+    )
+    context = {"refund": refund, "progress": progress_of(refund), "bank": settings.BANK_URL}
+    return render(request, "orders/refund.html", context)

@@ -46,7 +46,9 @@ def draft(state: State) -> State:
     items = ", ".join(str(line) for line in order.lines.all())
     try:
         reply = letters.invoke(
-            {"items": items, "reason": state["reason"]}, user=order.customer, known={"customer": order.customer}
+            {"items": items, "reason": state["reason"]},
+            user=order.customer,
+            known={"customer": order.customer},
         )
     except LlmError:
         return {"words": PLAIN_WORDS}

@@ -1,7 +1,7 @@
 """The demo is a project of its own, with settings of its own: its tests need a process of their own.
 
-``test_project.py`` starts it. To run them alone: ``bin/test --ds=demo.settings tests/demo``. The shop is loaded once with
-the embedder it really uses; each test sees it whole and leaves it so.
+``test_project.py`` starts it. To run them alone: ``bin/test --ds=demo.settings tests/demo``. The shop is loaded once
+with the embedder it really uses; each test sees it whole and leaves it so.
 """
 
 import os

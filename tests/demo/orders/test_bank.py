@@ -41,7 +41,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., tuple[str, Kept]]]:
 
 def ask(url: str, key: str = "k", **payment: Any) -> httpx.Response:
     headers = {"Idempotency-Key": key} if key else {}
-    return httpx.post(f"{url}payments", json={"order": "LS-1", "pence": 100} | payment, headers=headers, timeout=30)
+    return httpx.post(
+        f"{url}payments", json={"order": "LS-1", "pence": 100} | payment, headers=headers, timeout=30
+    )
 
 
 def book(url: str) -> list[dict[str, Any]]:
@@ -71,7 +73,13 @@ def test_a_killed_bank_comes_back_and_knows_what_it_booked(start: Any) -> None:
 
 @pytest.mark.parametrize(
     ("status", "asked"),
-    [(422, {"pence": 200}), (422, {"order": "LS-2"}), (400, {"key": ""}), (400, {"pence": 0}), (400, {"pence": "x"})],
+    [
+        (422, {"pence": 200}),
+        (422, {"order": "LS-2"}),
+        (400, {"key": ""}),
+        (400, {"pence": 0}),
+        (400, {"pence": "x"}),
+    ],
 )
 def test_what_is_no_payment_is_refused(start: Any, status: int, asked: dict[str, Any]) -> None:
     url, _ = start()

@@ -30,7 +30,10 @@ SMALL, LARGE = "LS-20117", "LS-20098"
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A bank that tells nobody when it has paid: the tests do."""
     folder = tmp_path_factory.mktemp("bank")
-    environment = environment_for("", "", folder) | {"BANK_NOTIFY": "http://127.0.0.1:1/", "BANK_SECRET": "whsec_"}
+    environment = environment_for("", "", folder) | {
+        "BANK_NOTIFY": "http://127.0.0.1:1/",
+        "BANK_SECRET": "whsec_",
+    }
     program = Kept("bank", bank_command(folder, environment), folder / "bank.log", environment)
     wait_for(environment["BANK_URL"], program)
     yield environment["BANK_URL"]
@@ -98,7 +101,9 @@ def test_a_small_refund_is_paid_without_a_person(small: Refund, mailoutbox: Any)
     assert progress_of(small).letter == mail.body
 
 
-def test_a_large_one_waits_for_a_person_and_pays_what_that_person_approved(large: Refund, mailoutbox: Any, bob: User) -> None:
+def test_a_large_one_waits_for_a_person_and_pays_what_that_person_approved(
+    large: Refund, mailoutbox: Any, bob: User
+) -> None:
     run = go_on(run_of(large))
     assert (run.status, run.node, payments(large)) == ("waiting", "decide", [])
     wait = run.waits.get()
@@ -123,7 +128,9 @@ def test_a_customer_cannot_approve_a_refund(large: Refund, alice: User) -> None:
         answer(wait, "approve", by=alice)
 
 
-@pytest.mark.parametrize(("decision", "words"), [("reject", "cannot pay it back"), ("expired", "could look at it in time")])
+@pytest.mark.parametrize(
+    ("decision", "words"), [("reject", "cannot pay it back"), ("expired", "could look at it in time")]
+)
 def test_who_gets_nothing_is_told_and_may_ask_again(
     decision: str, words: str, large: Refund, bob: User, mailoutbox: Any
 ) -> None:
@@ -136,7 +143,9 @@ def test_who_gets_nothing_is_told_and_may_ask_again(
     assert payments(large) == []
     assert words in mailoutbox[0].body
     assert large.order.refund is None
-    assert [step.words for step in progress_of(Refund.objects.get(pk=large.pk)).steps][-1] == "A mail is sent to you"
+    assert [step.words for step in progress_of(Refund.objects.get(pk=large.pk)).steps][
+        -1
+    ] == "A mail is sent to you"
 
 
 def test_a_bank_that_never_confirms_is_said(small: Refund, mailoutbox: Any) -> None:
@@ -183,7 +192,9 @@ def test_what_a_customer_writes_names_no_sum(db: None) -> None:
     assert [one["pence"] for one in payments(refund)] == [3499]
 
 
-def test_the_bank_down_for_good_fails_the_run_and_it_can_go_on_later(small: Refund, settings: Any, bank: str) -> None:
+def test_the_bank_down_for_good_fails_the_run_and_it_can_go_on_later(
+    small: Refund, settings: Any, bank: str
+) -> None:
     from lockstep.workflows import retry
 
     settings.BANK_URL = f"{bank}nowhere/"

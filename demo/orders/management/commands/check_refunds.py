@@ -85,7 +85,9 @@ class Command(BaseCommand):
 
     def expect_paid_once(self, refund: Refund) -> list[dict[str, Any]]:
         booked = payments(refund.order)
-        self.expect([one["pence"] for one in booked] == [refund.order.total_pence], "the bank has one payment")
+        self.expect(
+            [one["pence"] for one in booked] == [refund.order.total_pence], "the bank has one payment"
+        )
         page = self.alice.page(refund.get_absolute_url())
         self.expect("We have paid" in page, "the page shows the mail")
         mails = [text for text in sent() if refund.order.number in text]
