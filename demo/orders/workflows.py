@@ -16,11 +16,16 @@ from demo.orders.models import Order, Outcome, Refund
 from demo.orders.tools import mail, pay_back
 from lockstep.core import context
 from lockstep.llm.exceptions import LlmError
-from lockstep.llm.providers.standin import LABEL
 from lockstep.workflows import request_review, wait_for_event, workflow
 
 LIMIT_PENCE = 50_00
 """More than this is paid back only after a person has seen it."""
+SENTENCES = (
+    "We are sorry that it came broken, damaged or not in working order.",
+    "We are sorry that it came late, or has not arrived at all.",
+    "We are sorry that it is the wrong one, the wrong colour, or does not fit.",
+    "It is no trouble at all that you changed your mind or do not need it any more.",
+)
 PLAIN_WORDS = "We are sorry for the trouble."
 
 
@@ -41,18 +46,15 @@ def look_up(state: State) -> State:
 
 
 def draft(state: State) -> State:
-    """Words for the letter. A refund does not fail for want of them."""
-    order = Order.objects.get(number=state["order"])
-    items = ", ".join(str(line) for line in order.lines.all())
+    """A model chooses which sentence of ours fits. It does not write: whatever a customer says, the letter stays ours."""
+    customer = Order.objects.get(number=state["order"]).customer
+    asked = {"sentences": "\n".join(SENTENCES), "reason": state["reason"]}
     try:
-        reply = letters.invoke(
-            {"items": items, "reason": state["reason"]},
-            user=order.customer,
-            known={"customer": order.customer},
-        )
+        text = letters.invoke(asked, known={"customer": customer}).text
     except LlmError:
-        return {"words": PLAIN_WORDS}
-    return {"words": what_it_quotes(reply.text) or reply.text.strip()}
+        text = ""  # no refund fails for want of a kind word
+    chosen = [sentence for sentence in SENTENCES if sentence in text]
+    return {"words": min(chosen, key=text.index, default=PLAIN_WORDS)}
 
 
 def decide(state: State) -> State:
@@ -111,11 +113,6 @@ def refund() -> StateGraph[State]:
     graph.add_edge("settle", "tell")
     graph.add_edge("tell", END)
     return graph
-
-
-def what_it_quotes(text: str) -> str:
-    """The first sentence that the stand-in for a model quotes; empty for an answer of a model."""
-    return text.removeprefix(LABEL).strip().strip("“").partition("”")[0] if text.startswith(LABEL) else ""
 
 
 def what_may_change(state: State) -> dict[str, Any]:

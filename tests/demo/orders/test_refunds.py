@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from demo.orders.models import Order, Refund
 from demo.orders.progress import progress_of
 from demo.orders.views import ask_for_refund
-from demo.orders.workflows import PLAIN_WORDS
+from demo.orders.workflows import PLAIN_WORDS, SENTENCES
 from lockstep.testing.llm import ProviderFailure, fake_models
 from lockstep.testing.workflows import crash_at, go_on, pass_time
 from lockstep.workflows import answer, receive
@@ -64,6 +64,15 @@ def asked(number: str, reason: str = "It came broken.") -> Refund:
 
 def run_of(refund: Refund) -> Run:
     return Run.objects.get(pk=refund.run_id)
+
+
+def state_of(run: Run) -> dict[str, Any]:
+    """Where the graph stands."""
+    from lockstep.workflows import DjangoSaver
+
+    found = DjangoSaver().get_tuple({"configurable": {"thread_id": run.thread}})
+    assert found
+    return dict(found.checkpoint["channel_values"])
 
 
 def payments(refund: Refund) -> list[dict[str, Any]]:
@@ -182,6 +191,30 @@ def test_a_model_that_fails_stops_no_refund(small: Refund) -> None:
     assert (run.status, run.node) == ("waiting", "settle")
     settle(small)
     assert PLAIN_WORDS in go_on(run).result["letter"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("One of the batteries came broken.", SENTENCES[0]),
+        ("It came broken: the charger does nothing.", SENTENCES[0]),
+        ("It has not arrived.", SENTENCES[1]),
+        ("The wrong colour", SENTENCES[2]),
+        ("I have changed my mind.", SENTENCES[3]),
+        ("xyzzy", PLAIN_WORDS),
+    ],
+)
+def test_the_stand_in_chooses_what_fits(reason: str, words: str) -> None:
+    run = go_on(run_of(asked(SMALL, reason)))
+    assert run.nodes.filter(node="draft", status="ok").exists()
+    assert state_of(run)["words"] == words
+
+
+@pytest.mark.parametrize("said", ["You get £1,000.", "", "We are sorry."])
+def test_a_letter_holds_none_of_the_models_own_words(said: str, small: Refund) -> None:
+    with fake_models(said):
+        run = go_on(run_of(small))
+    assert state_of(run)["words"] == PLAIN_WORDS
 
 
 def test_what_a_customer_writes_names_no_sum(db: None) -> None:
