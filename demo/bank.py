@@ -175,7 +175,8 @@ PAGE = """<!doctype html>
 <title>The bank's book</title>
 <style>
 :root {{ color-scheme: light dark }}
-body {{ background: Canvas; color: CanvasText; font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; max-width: 60rem }}
+body {{ background: Canvas; color: CanvasText; font: 1rem/1.5 system-ui, sans-serif }}
+body {{ margin: 2rem auto; padding: 0 1rem; max-width: 60rem }}
 table {{ border-collapse: collapse; width: 100% }}
 th, td {{ text-align: left; padding: .4rem .6rem .4rem 0; border-bottom: 1px solid #8886; overflow-wrap: anywhere }}
 </style>

@@ -46,7 +46,7 @@ def look_up(state: State) -> State:
 
 
 def draft(state: State) -> State:
-    """A model chooses which sentence of ours fits. It does not write: whatever a customer says, the letter stays ours."""
+    """A model chooses which sentence of ours fits. It writes none: whatever a customer says, the letter stays ours."""
     customer = Order.objects.get(number=state["order"]).customer
     asked = {"sentences": "\n".join(SENTENCES), "reason": state["reason"]}
     try:
