@@ -45,7 +45,7 @@ def test_a_refund_from_the_form_to_the_mail_with_a_worker_killed_on_the_way(page
     page.get_by_label("The bank shall take its time").check()
     look_at(page, "order")
     page.get_by_role("button", name="Ask for a refund").click()
-    page.wait_for_selector("text=Waiting for a colleague to approve it", timeout=30_000)
+    page.wait_for_selector("text=Waiting for a colleague to approve it", timeout=60_000)
     look_at(page, "waiting")
     mine = page.url
 
@@ -60,11 +60,10 @@ def test_a_refund_from_the_form_to_the_mail_with_a_worker_killed_on_the_way(page
     staff.wait_for_selector("text=the run goes on")
 
     page.bring_to_front()
-    killed = page.wait_for_selector("code:has-text('kill -9')", timeout=30_000)
-    page.wait_for_selector("li[aria-current=step]:has-text('Our bank is told to pay')", timeout=30_000)
-    look_at(page, "paying")
+    killed = page.wait_for_selector("code:has-text('kill -9')", timeout=60_000)
+    page.wait_for_selector("li[aria-current=step]:has-text('Our bank is told to pay')", timeout=60_000)
     os.kill(int(re.sub(r"\D", "", killed.inner_text().removeprefix("kill -9"))), signal.SIGKILL)
-    page.wait_for_selector("text=We have paid £84.50", timeout=30_000)
+    page.wait_for_selector("text=We have paid £84.50", timeout=60_000)
     assert page.locator("text=1 worker died here; another went on").count() == 1
     assert page.locator("#progress").get_attribute("data-live") is None
     look_at(page, "paid")
