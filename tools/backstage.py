@@ -60,7 +60,7 @@ class Kept:
     def _start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                self.command, cwd=CHECKOUT, env=os.environ | self.environment, start_new_session=True,
+                self.command, cwd=CHECKOUT, env={**os.environ, **self.environment}, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -180,7 +180,10 @@ def wait_for(url: str, program: Kept) -> None:
     where = urlsplit(url)
     deadline = time.monotonic() + START_S
     while True:
-        with contextlib.suppress(OSError), socket.create_connection((where.hostname, where.port or 80), 1):
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((where.hostname or "", where.port or 80), 1),
+        ):
             return
         if time.monotonic() > deadline:
             raise ServiceFailed(f"The {program.name} does not start; see {program.log}")

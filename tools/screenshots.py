@@ -75,7 +75,7 @@ def with_a_refund(browser: Browser, url: str) -> Shot:
     bob.get_by_role("link", name="Decide about it").click()
     bob.locator("input[name=approve]").click()
     alice.wait_for_selector("li[aria-current=step]:has-text('Our bank is told to pay')", timeout=60_000)
-    pid = alice.wait_for_selector("code:has-text('kill -9')").inner_text().split()[-1]
+    pid = alice.locator("code", has_text="kill -9").inner_text().split()[-1]
     os.kill(int(pid), signal.SIGKILL)
     alice.wait_for_selector("text=We have paid", timeout=60_000)
     return replace(REFUND, path=urlsplit(alice.url).path)
