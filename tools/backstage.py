@@ -152,7 +152,8 @@ def backstage(source: str, folder: Path, environment: Mapping[str, str]) -> Iter
         ]
         for worker in workers:
             stack.callback(worker.end)
-        stack.callback(lambda: [worker.ask_to_end() for worker in workers])  # first, so that both end at once
+        for worker in workers:  # these are called first, so that both end at once
+            stack.callback(worker.ask_to_end)
         wait_for(environment["BANK_URL"], bank)
         yield Backstage(environment["BANK_URL"], folder / "mail", workers, on_celery)
 
