@@ -1,4 +1,4 @@
-"""Settings of the demo shop. ``DATABASE_URL`` names its PostgreSQL; ``bin/demo`` sets it."""
+"""Settings of the demo shop. ``DATABASE_URL`` names its PostgreSQL, ``REDIS_URL`` its Redis; ``bin/demo`` sets them."""
 
 import os
 
@@ -40,7 +40,9 @@ INSTALLED_APPS = [
     "lockstep.privacy",
     "lockstep.prompts",
     "lockstep.search",
+    "lockstep.workflows",
     "demo.shop",
+    "demo.orders",
 ]
 
 _providers = {
@@ -66,7 +68,19 @@ LOCKSTEP = {
             "default": {"BACKEND": "lockstep.search.embedders.minilm.MiniLM"},
         },
     },
+    "workflows": {"site_url": os.environ.get("DEMO_URL", "")},
 }
+
+CELERY_BROKER_URL = os.environ.get("REDIS_URL", "").replace("unix://", "redis+socket://")
+CELERY_TASK_DEFAULT_QUEUE = "larkrise"
+
+BANK_URL = os.environ.get("BANK_URL", "http://127.0.0.1:1/")
+"""Where ``demo/bank.py`` listens; ``bin/demo`` starts it."""
+
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+if os.environ.get("DEMO_MAIL"):
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = os.environ["DEMO_MAIL"]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

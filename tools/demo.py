@@ -1,14 +1,16 @@
 """``bin/demo``: the demo shop on a PostgreSQL of its own, from nothing to a page in the browser.
 
 The project in ``demo/`` gives the commands ``migrate``, ``load_shop`` (content, with progress; quick when it
-is there) and ``check_demo URL`` (named hits on the running site), and ``demo/tour.txt``, what to look at, in
-which ``{url}`` is the address.
+is there), ``check_demo URL`` (named hits on the running site) and ``check_refunds URL`` (refunds that outlive their
+workers), and ``demo/tour.txt``, what to look at, in which ``{url}``, ``{bank}``, ``{mail}`` and ``{workers}`` are
+filled in.
 """
 
 import argparse
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.backstage import Backstage, backstage, environment_for, place, redis_or_none
 from tools.services.exceptions import ServiceError
 from tools.services.postgres import Postgres, running
 
@@ -48,38 +51,63 @@ def manage(*arguments: str) -> None:
 
 
 def listen(port: int) -> "ThreadedWSGIServer":
-    """The site on ``port`` of this machine or the next free one; 0 takes any.
+    """A server on ``port`` of this machine or the next free one, without its site yet; 0 takes any.
 
     Raises:
         StepFailed: none of them is free.
     """
-    from django.contrib.staticfiles.handlers import StaticFilesHandler
     from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
-    from django.core.wsgi import get_wsgi_application
 
-    site = StaticFilesHandler(get_wsgi_application())
-    # what to look at should not scroll away under a line for each picture
-    logging.getLogger("django.server").setLevel(logging.WARNING)
     for candidate in [port] if port == 0 else range(port, port + NEXT_PORTS):
         with contextlib.suppress(OSError):
             server = ThreadedWSGIServer(("127.0.0.1", candidate), WSGIRequestHandler, ipv6=False)
             server.daemon_threads = True
-            server.set_app(site)
             return server
     raise StepFailed(f"No free port from {port} to {port + NEXT_PORTS - 1}: bin/demo --port N")
 
 
+def address(server: "ThreadedWSGIServer") -> str:
+    return f"http://127.0.0.1:{server.server_port}/"
+
+
 @contextlib.contextmanager
-def serving(port: int) -> Iterator[str]:
+def answering(server: "ThreadedWSGIServer") -> Iterator[str]:
     """The URL under which the site answers for as long as the block lasts."""
-    server = listen(port)
+    from django.contrib.staticfiles.handlers import StaticFilesHandler
+    from django.core.wsgi import get_wsgi_application
+
+    server.set_app(StaticFilesHandler(get_wsgi_application()))
+    # what to look at should not scroll away under a line for each picture
+    logging.getLogger("django.server").setLevel(logging.WARNING)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/"
+        yield address(server)
     finally:
         server.shutdown()
         server.server_close()
+
+
+def serving(port: int) -> contextlib.AbstractContextManager[str]:
+    """The site alone, without what runs behind it."""
+    return answering(listen(port))
+
+
+@contextlib.contextmanager
+def open_shop(port: int, redis: str, *, source: str = "") -> Iterator[tuple[str, Backstage]]:
+    """The site with its bank and its workers."""
+    import django
+
+    server = listen(port)
+    folder = place()
+    environment = environment_for(address(server), redis, folder)
+    os.environ |= environment  # before the settings are read
+    django.setup()
+    with (
+        answering(server) as url,
+        backstage(source or f"bank-{server.server_port}", folder, environment) as behind,
+    ):
+        yield url, behind
 
 
 def has_screen() -> bool:
@@ -89,24 +117,29 @@ def has_screen() -> bool:
     return sys.platform == "darwin" or any(os.environ.get(key) for key in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
-def tour(url: str) -> str:
+def tour(url: str, behind: Backstage | None = None) -> str:
     """What to look at."""
     text = TOUR.read_text() if TOUR.exists() else "The shop: {url}"
+    if behind:
+        filled = {"bank": behind.bank_url, "mail": str(behind.mail), "workers": behind.told()}
+        for name, value in filled.items():
+            text = text.replace(f"{{{name}}}", value)
     return text.replace("{url}", url).strip()
 
 
-def show(port: int, *, open_browser: bool) -> None:
+def show(port: int, redis: str, *, open_browser: bool) -> None:
     """Serve until Ctrl-C or a signal."""
-    with serving(port) as url:
-        print(f"\n{tour(url)}\n\nCtrl-C ends it.", flush=True)
+    with open_shop(port, redis) as (url, behind):
+        print(f"\n{tour(url, behind)}\n\nCtrl-C ends it.", flush=True)
         if open_browser:
             webbrowser.open(url)
         threading.Event().wait()
 
 
-def check() -> None:
-    """Ask the running site for named hits."""
-    with serving(0) as url:
+def check(redis: str) -> None:
+    """Ask the running site for named hits, and for refunds while its workers are killed."""
+    with open_shop(0, redis, source="bank-check") as (url, _):
+        manage("check_refunds", url)
         manage("check_demo", url)
 
 
@@ -114,7 +147,7 @@ def use_demo_project(database_url: str) -> None:
     """Point this process and its children at the demo project."""
     os.environ["DATABASE_URL"] = database_url
     os.environ["DJANGO_SETTINGS_MODULE"] = "demo.settings"
-    os.environ["PYTHONPATH"] = str(CHECKOUT)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "src")])
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
@@ -140,16 +173,17 @@ def main(arguments: Sequence[str]) -> int:
         print("--reset empties our own database only, and DATABASE_URL names one of yours.", file=sys.stderr)
         return 2
     try:
-        with running("demo") as url:
+        with running("demo") as url, redis_or_none("demo") as redis:
             if options.reset:
                 Postgres.named("demo").recreate_database()
+                shutil.rmtree(place())
             use_demo_project(url)
             manage("migrate", "--verbosity", "0")
             manage("load_shop")
             if options.check:
-                check()
+                check(redis)
             else:
-                show(options.port, open_browser=not options.no_open and has_screen())
+                show(options.port, redis, open_browser=not options.no_open and has_screen())
     except KeyboardInterrupt:
         print("\nThe demo has ended; its data is kept for the next start.", flush=True)
     except (ServiceError, StepFailed) as error:

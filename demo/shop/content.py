@@ -1,4 +1,4 @@
-"""Reads ``demo/content``: products as JSON, help articles as Markdown, and the committed questions."""
+"""Reads ``demo/content``: products and orders as JSON, help articles as Markdown, and the committed questions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ArticleText:
     updated: date
 
 
-FILES = ("products/*.json", "help/*.md", "questions.json")
+FILES = ("products/*.json", "help/*.md", "questions.json", "orders.json")
 
 
 def digest() -> str:
@@ -65,6 +65,12 @@ def _articles_of(path: Path) -> Iterator[ArticleText]:
             audience=match["audience"],
             updated=date.fromisoformat(match["updated"]),
         )
+
+
+def orders() -> list[dict[str, Any]]:
+    """Rows with number, customer, placed_at and lines, part number -> quantity."""
+    rows: list[dict[str, Any]] = json.loads((FOLDER / "orders.json").read_text())
+    return rows
 
 
 def questions() -> list[dict[str, str]]:

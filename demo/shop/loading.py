@@ -9,18 +9,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db import transaction
 
+from demo.orders.models import Order
 from demo.shop import content, questions, usual_way
 from demo.shop.models import Article, Brand, LoadedContent, Product, Question
 from lockstep.budgets.models import Budget
 from lockstep.llm.models import Price
+from lockstep.prompts.models import Release
 
 BATCH = 16
 TOKENS_A_DAY = "200000"
-PROMPTS = Path(__file__).parent / "prompts"
+PROMPTS = sorted(Path(__file__).parents[1].glob("*/prompts/*.md"))
 
 Progress: TypeAlias = Callable[[Sequence[Any], str], Iterator[Sequence[Any]]]
 """Passes records on in batches and shows how far it is: ``(records, what is being done)``."""
@@ -33,7 +35,7 @@ def is_loaded() -> bool:
 
 def edition() -> str:
     """Of the content and of the prompts."""
-    prompts = "".join(path.read_text() for path in sorted(PROMPTS.glob("*.md")))
+    prompts = "".join(path.read_text() for path in PROMPTS)
     return sha256((content.digest() + prompts).encode()).hexdigest()
 
 
@@ -45,25 +47,31 @@ def mark_loaded() -> None:
 
 def load_people() -> None:
     """Alice, a customer, and Bob, who may do everything."""
-    User.objects.get_or_create(username="alice", defaults={"first_name": "Alice"})
-    bob, is_new = User.objects.get_or_create(
-        username="bob", defaults={"first_name": "Bob", "is_staff": True, "is_superuser": True}
+    User.objects.update_or_create(
+        username="alice", defaults={"first_name": "Alice", "email": "alice@customers.example"}
     )
+    bob, is_new = User.objects.update_or_create(
+        username="bob",
+        defaults={"first_name": "Bob", "email": "bob@larkrise.example"},
+        create_defaults={
+            "first_name": "Bob", "email": "bob@larkrise.example", "is_staff": True, "is_superuser": True,
+        },
+    )  # fmt: skip
     if is_new:
         bob.set_password("bob")
         bob.save(update_fields=["password"])
+    bob.groups.add(Group.objects.get_or_create(name="refunds")[0])
 
 
 def load_prompts() -> None:
-    """The prompt of the support desk goes live with its file, and its budget; afterwards the admin decides."""
-    from lockstep.prompts.models import Release
-
+    """The prompts go live with their files, and the desk gets its budget; afterwards the admin decides."""
     call_command("lockstep_prompts", "sync", stdout=StringIO())
-    if not Release.objects.filter(prompt="support-answer").exists():
-        call_command(
-            "lockstep_prompts", "release", "support-answer", "--arm", "file", "--actor", "bin/demo",
-            "--reason", "the demo's first prompt", stdout=StringIO(),
-        )  # fmt: skip
+    for prompt in PROMPTS:
+        if not Release.objects.filter(prompt=prompt.stem).exists():
+            call_command(
+                "lockstep_prompts", "release", prompt.stem, "--arm", "file", "--actor", "bin/demo",
+                "--reason", "the demo's first prompt", stdout=StringIO(),
+            )  # fmt: skip
     if not Price.objects.filter(provider="standin").exists():
         call_command(
             "lockstep_prices", "set", "standin", "quoting", "--input", "0", "--output", "0", "--tariff",
@@ -153,6 +161,20 @@ def article_rows() -> list[Article]:
         )
         for text in content.articles()
     ]
+
+
+def load_orders() -> None:
+    """What Alice and Bob have bought."""
+    for row in content.orders():
+        order, is_new = Order.objects.get_or_create(
+            number=row["number"],
+            defaults={"customer": User.objects.get(username=row["customer"]), "placed_at": row["placed_at"]},
+        )
+        for sku, quantity in row["lines"].items() if is_new else ():
+            product = Product.objects.get(sku=sku)
+            order.lines.create(
+                product=product, name=product.name, price_pence=product.price_pence, quantity=quantity
+            )
 
 
 def load_questions() -> None:

@@ -23,6 +23,19 @@ class HitsParser(HTMLParser):
             self.keys.setdefault(shelf, []).append(found.get("data-key") or "")
 
 
+class HiddenParser(HTMLParser):
+    """Collects what a page's forms send without showing it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields: dict[str, str] = {}
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        if tag == "input" and found.get("type") == "hidden":
+            self.fields[found.get("name") or ""] = found.get("value") or ""
+
+
 class Visitor:
     """Somebody with a browser, looking at the shop as Alice or Bob."""
 
@@ -31,7 +44,7 @@ class Visitor:
         self._cookies = CookieJar()
         self._opener: OpenerDirector = build_opener(HTTPCookieProcessor(self._cookies))
         self.page("")
-        self._post(f"as/{name}/")
+        self.send(f"as/{name}/")
 
     def page(self, path: str, **query: str) -> str:
         """HTML of a page. Raises: HTTPError: its status is 400 or more."""
@@ -45,9 +58,13 @@ class Visitor:
         parser.feed(self.page("", q=text))
         return parser.keys
 
-    def _post(self, path: str) -> None:
+    def send(self, path: str, **fields: str) -> None:
+        """Post the form of a page, with what is hidden in it, and follow where it leads."""
         token = next(cookie.value for cookie in self._cookies if cookie.name == "larkrise_csrf")
-        data = urlencode({"csrfmiddlewaretoken": token}).encode()
+        hidden = HiddenParser()
+        if fields:
+            hidden.feed(self.page(path))
+        data = urlencode(hidden.fields | fields | {"csrfmiddlewaretoken": token}).encode()
         request = Request(urljoin(self.url, path), data=data)  # noqa: S310 -- an address of our own
         with self._opener.open(request, timeout=TIMEOUT_S):
             pass

@@ -1,6 +1,7 @@
 """A Redis for this checkout: ``REDIS_URL``, redis-server or valkey-server on PATH, or the one in a wheel."""
 
 import contextlib
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 from .exceptions import ServiceFailed, ServiceMissing
 from .places import Account, socket_folder, state_folder
 
-__all__ = ["ensure_redis", "private_redis", "redis_server", "stop_redis"]
+__all__ = ["ensure_redis", "private_redis", "redis_server", "running_redis", "stop_redis"]
 
 START_TIMEOUT_S = STOP_TIMEOUT_S = 20.0
 
@@ -71,6 +72,31 @@ def ensure_redis(name: str) -> str:
         socket.unlink(missing_ok=True)
         _launch(program, state, socket)
     return f"unix://{socket}"
+
+
+@contextlib.contextmanager
+def running_redis(name: str) -> Iterator[str]:
+    """Like :func:`ensure_redis` for the length of a block; our own server stops after its last user.
+
+    A user is a shared lock on a file, which the system releases however its holder ends.
+    """
+    if url := os.environ.get("REDIS_URL"):
+        yield url
+        return
+    redis_server()
+    state, _ = _folders(name)
+    with (state / "starts").open("a") as starts, (state / "users").open("a") as users:
+        fcntl.flock(starts, fcntl.LOCK_EX)
+        url = ensure_redis(name)
+        fcntl.flock(users, fcntl.LOCK_SH)
+        fcntl.flock(starts, fcntl.LOCK_UN)
+        try:
+            yield url
+        finally:
+            fcntl.flock(starts, fcntl.LOCK_EX)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stop_redis(name)
 
 
 def _launch(program: Path, state: Path, socket: Path) -> None:

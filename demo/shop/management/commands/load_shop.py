@@ -24,6 +24,7 @@ class Command(BaseCommand):
         loading.load_people()
         loading.load_records(loading.product_rows(), "sku", self.progress)
         loading.load_records(loading.article_rows(), "slug", self.progress)
+        loading.load_orders()
         for command in ("lockstep_reembed", "lockstep_stats"):  # the vector index; how rare each word is
             call_command(command, "shop.Product", "shop.Article", verbosity=0)
         loading.load_questions()
