@@ -15,7 +15,6 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from lockstep.core import ports
-from lockstep.core.ids import new_id
 from lockstep.prompts import port
 from lockstep.prompts.models import PromptVersion
 from lockstep.testing.llm import FakeModels
@@ -339,7 +338,7 @@ def test_the_command_ends_with_1_where_a_node_differs(capsys: Any) -> None:
 
 
 @pytest.mark.parametrize("command", ["lockstep_replay", "lockstep_export_run"])
-@pytest.mark.parametrize("run", ["nonsense", new_id()])
+@pytest.mark.parametrize("run", ["nonsense", "01a20000-0000-7000-8000-000000000000"])
 def test_commands_name_a_run_that_is_not_there(command: str, run: str, tmp_path: Path) -> None:
     more = [str(tmp_path / "x"), "--actor", "ann"] if command.endswith("export_run") else []
     with pytest.raises(CommandError, match="There is no run"):
