@@ -159,6 +159,20 @@ def fails() -> StateGraph:
     return graph
 
 
+@workflow("endless", node_timeout_s=1)
+def endless() -> StateGraph:
+    def spin(state: State) -> State:
+        while True:
+            pass
+
+    graph = StateGraph(State)
+    graph.add_node("ok", step("ok"))
+    graph.add_node("spin", spin)
+    graph.add_edge(START, "ok")
+    graph.add_edge("ok", "spin")
+    return graph
+
+
 @workflow("poison")
 def poison() -> StateGraph:
     def kill(state: State) -> State:

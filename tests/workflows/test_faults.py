@@ -149,6 +149,18 @@ def test_a_poisonous_node_is_given_up_and_named(tmp_path: Path) -> None:
     assert harmless.status == "succeeded"
 
 
+def test_a_node_in_an_endless_loop_is_given_up_and_named(tmp_path: Path) -> None:
+    run = start("endless", {})
+    given: Any = workers.environment(tmp_path, most_crashes=1)
+    for _ in range(10):
+        run_process(workers.follow, 4, environment=given)
+        if ended(run):
+            break
+    assert (run.status, run.reason, run.node) == ("dead", "crashed", "spin")
+    assert run.nodes.filter(node="spin", status="died").count() == 2
+    assert done(tmp_path)["ok"] == 1
+
+
 def test_a_session_that_the_server_ends_is_opened_again_before_anybody_minds(tmp_path: Path) -> None:
     from django.db import connection
 

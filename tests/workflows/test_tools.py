@@ -263,7 +263,7 @@ def test_a_run_that_is_tried_again_repeats_nothing_that_may_have_been_done() -> 
     assert on(run).result == {"answer": {"call": 2}}
 
 
-@pytest.mark.parametrize("text", ["nul \0", "half \ud800", "x" * 20_000])
+@pytest.mark.parametrize("text", ["nul \0", "half \ud800", "x" * 20_000], ids=["nul", "surrogate", "long"])
 def test_whatever_an_error_says_can_be_kept(text: str) -> None:
     @tool
     def pay() -> Any:

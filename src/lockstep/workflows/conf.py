@@ -28,6 +28,9 @@ class WorkflowsSettings:
     seconds."""
     most_crashes: int = 5
     """Workers that may die over one run before it is set aside as dead."""
+    node_timeout_s: float = 3600.0
+    """A run in which no node begins or ends for so long loses its process: there is no other way to stop a node that is
+    in an endless loop. A workflow may have its own."""
     max_state_bytes: int = 16 * 1024 * 1024
     """Largest state of a run, as JSON."""
     types: tuple[str, ...] = ()
@@ -50,7 +53,7 @@ class WorkflowsSettings:
     def __post_init__(self) -> None:
         if self.pooler not in ("session", "transaction"):
             raise ValueError("pooler must be 'session' or 'transaction'.")
-        for name in ("lease_s", "sweep_s", "link_days"):
+        for name in ("lease_s", "sweep_s", "node_timeout_s", "link_days"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 unit = "days" if name == "link_days" else "seconds"

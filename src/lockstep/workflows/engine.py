@@ -107,6 +107,7 @@ class _Advance:
         except Exception as error:  # a module that cannot be imported, a graph that does not compile
             logger.exception("The graph of run %s cannot be built.", self.held.id)
             return End("blocked", "graph_broken", error=_told(error))
+        self.held.fence.node_timeout_s = workflow.node_timeout_s or settings().node_timeout_s
         self.tracer = tracing.Tracer(here().name, found.codec, fence=self.held.fence)
         self.saver = DjangoSaver(fence=self.held.fence, codec=found.codec, tracer=self.tracer)
         self.graph = found.with_saver(self.saver)

@@ -129,6 +129,7 @@ class Owner:
             if not self._held:
                 self._wake.wait()
                 self._wake.clear()
+            self._leave_if_stuck()
             if draining.asked():
                 self._tell_all(lambda fence: fence.stop("shutdown"))
             lease = settings().lease_s
@@ -170,6 +171,19 @@ class Owner:
             held = list(self._held.values())
         for fence in held:
             tell(fence)
+
+    def _leave_if_stuck(self) -> None:
+        """A thread cannot be stopped. The process can: whoever takes its runs over counts it as a crash."""
+        with self._lock:
+            stuck = [(run, fence) for run, fence in self._held.items() if fence.stuck]
+        for run, fence in stuck:
+            logger.critical(
+                "No node of run %s has begun or ended for %g s (node_timeout_s): this process ends.",
+                run,
+                fence.node_timeout_s,
+            )
+        if stuck:
+            os._exit(70)
 
     def _lost_session(self) -> bool:
         return self._identity[0] is not None and (self._session is None or self._session.closed)

@@ -36,6 +36,8 @@ class Workflow:
     """Feature that its calls to models belong to where a node names none."""
     recursion_limit: int = 1000
     """Transitions at most, as LangGraph counts them."""
+    node_timeout_s: float | None = None
+    """Another than that of the settings."""
     _built: list[Graph] = field(default_factory=list, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -54,7 +56,13 @@ _discovered = False
 
 
 def workflow(
-    name: str, *, version: str = "1", queue: str = "", feature: str | None = None, recursion_limit: int = 1000
+    name: str,
+    *,
+    version: str = "1",
+    queue: str = "",
+    feature: str | None = None,
+    recursion_limit: int = 1000,
+    node_timeout_s: float | None = None,
 ) -> Callable[[F], F]:
     """Declare a workflow, in the module ``workflows`` of an app::
 
@@ -82,7 +90,7 @@ def workflow(
                 f"Workflow {name!r} has its version {version!r} already, in {_place(known.build)}: give this one"
                 " another."
             )
-        versions[version] = Workflow(name, version, build, queue, feature, recursion_limit)
+        versions[version] = Workflow(name, version, build, queue, feature, recursion_limit, node_timeout_s)
         return build
 
     return declare

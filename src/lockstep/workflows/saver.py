@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +62,14 @@ class Fence:
     lost: bool = False
     """Somebody else owns it now."""
     cancelled: bool = False
+    node_timeout_s: float | None = None
+    moved_at: float = field(default_factory=time.monotonic)
+    """When a node last began or ended."""
+
+    @property
+    def stuck(self) -> bool:
+        """Whether its nodes take longer than they may."""
+        return self.node_timeout_s is not None and time.monotonic() - self.moved_at > self.node_timeout_s
 
     def lose(self) -> None:
         self.lost = True

@@ -122,7 +122,12 @@ class Tracer:
     def epoch(self) -> int:
         return self.fence.epoch if self.fence else 0
 
+    def _moved(self) -> None:
+        if self.fence is not None:
+            self.fence.moved_at = time.monotonic()
+
     def begun(self, task: str, node: str, step: int | None, number: int, ns: str = "") -> Attempt:
+        self._moved()
         attempt = Attempt(node, step, number, time.monotonic(), task, ns)
         with self._lock:
             known = self._attempts.setdefault(task, [])
@@ -131,6 +136,7 @@ class Tracer:
         return attempt
 
     def ended(self, attempt: Attempt, error: BaseException | None) -> None:
+        self._moved()
         attempt.ended = time.monotonic()
         if isinstance(error, GraphBubbleUp):
             attempt.stopped = True
