@@ -9,10 +9,10 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004  Django's name
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, router
 
 from lockstep.core import features
 from lockstep.core.conf import nearest
+from lockstep.core.placement import misplaced
 from lockstep.llm.bypass import ALLOWED, bypasses
 from lockstep.llm.conf import settings
 
@@ -48,21 +48,6 @@ def check_tracing(**_: Any) -> list[CheckMessage]:
 
 def check_database(**_: Any) -> list[CheckMessage]:
     """E003: the ledger's database cannot hold it. E004: the admin would switch features off in another one."""
-    try:
-        alias = settings().database
-    except ImproperlyConfigured:  # lockstep_core.E001 says it
-        return []
-    setting = f'LOCKSTEP["llm"]["database"] = {alias!r}'
-    if alias not in connections:
-        hint = nearest(alias, set(connections))
-        return [Error(f"{setting} names no database of DATABASES.", hint=hint, id="lockstep_llm.E003")]
-    if connections[alias].vendor != "postgresql":
-        hint = "Name the alias of a PostgreSQL database: the ledger is written by functions in it."
-        return [Error(f"{setting} is no PostgreSQL.", hint=hint, id="lockstep_llm.E003")]
-    return list(_elsewhere(alias))
-
-
-def _elsewhere(alias: str) -> Iterator[CheckMessage]:
     from lockstep.core.models import Feature
     from lockstep.llm.models import Call
 
@@ -70,15 +55,11 @@ def _elsewhere(alias: str) -> Iterator[CheckMessage]:
         Feature: "what the admin switches off would go on",
         Call: "the admin would not show what the door writes",
     }
-    for model, effect in effects.items():
-        label, app = model._meta.label, model._meta.app_label
-        for other in sorted({router.db_for_read(model), router.db_for_write(model)} - {alias}):
-            yield Error(
-                f'{label} is kept in {other!r}, and LOCKSTEP["llm"]["database"] is {alias!r}: {effect}.',
-                hint=f"Let a router of DATABASE_ROUTERS answer {alias!r} to db_for_read and db_for_write for the app"
-                f" {app}, or set the alias to {other!r}; then migrate that database.",
-                id="lockstep_llm.E004",
-            )
+    try:
+        alias = settings().database
+    except ImproperlyConfigured:  # lockstep_core.E001 says it
+        return []
+    return list(misplaced("llm", alias, effects, unusable="lockstep_llm.E003", elsewhere="lockstep_llm.E004"))
 
 
 def check_providers(**_: Any) -> list[CheckMessage]:

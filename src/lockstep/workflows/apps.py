@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.checks import register
 
 
 class WorkflowsConfig(AppConfig):
@@ -11,9 +12,11 @@ class WorkflowsConfig(AppConfig):
 
     def ready(self) -> None:
         from lockstep.core.ports import replay, topics
-        from lockstep.workflows import keeping, workers
+        from lockstep.workflows import checks, keeping, workers
         from lockstep.workflows.replays.notes import notes
 
+        for check in (checks.check_database, checks.check_types, checks.check_langgraph):
+            register(check, "lockstep")
         keeping.register()
         replay.register(notes)
         topics.register("workflows.dead", "a run was given up: its workers died over it")
