@@ -168,10 +168,10 @@ def test_a_session_that_the_server_ends_is_opened_again_before_anybody_minds(tmp
         return Run.objects.values_list("owner_pid", flat=True).get(pk=run.pk)
 
     run = start("linear", {})
-    slow = workers.environment(tmp_path, sleep_s=1, lease_s=120)
+    slow = workers.environment(tmp_path, sleep_s=1.5, lease_s=120)
     owner = start_process(workers.advance_one, str(run.pk), environment=slow)
     try:
-        for _ in range(3):
+        for _ in range(2):
             pid = until(session)
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_terminate_backend(%s)", [pid])

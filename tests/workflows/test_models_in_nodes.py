@@ -13,6 +13,7 @@ from lockstep.llm import feature
 from lockstep.llm.models import Call
 from lockstep.testing.workflows import run_inline
 from lockstep.workflows import workflow
+from lockstep.workflows.models import ModelAnswer
 
 pytestmark = pytest.mark.django_db
 
@@ -57,6 +58,7 @@ def test_a_call_names_run_node_and_attempt(settings: Any) -> None:
             ("ask", "1.2"),
             ("on", "1.1"),
         ]
+        assert ModelAnswer.objects.filter(run=run).count() == 2  # what was asked twice was said last
         traced = run.nodes.order_by("id").values_list("node", "epoch", "attempt")
         assert {(node, f"{epoch}.{attempt}") for node, epoch, attempt in traced} >= {
             (one.node, one.node_attempt) for one in made

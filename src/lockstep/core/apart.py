@@ -188,7 +188,7 @@ def _in_savepoint(alias: str, statement: str, params: Params) -> tuple[Any, ...]
         main = next((one for one in _main_threads if one.alias == alias and one.in_atomic_block), None)
         if main is not None:
             with _lock:
-                return _fetched(main.connection.execute(statement, params).fetchone())
+                return _borrowed(main.connection, statement, params)
         known = connection.connection is not None
         try:
             with connection.cursor() as cursor:
@@ -200,6 +200,18 @@ def _in_savepoint(alias: str, statement: str, params: Params) -> tuple[Any, ...]
     with transaction.atomic(using=alias), connection.cursor() as cursor:
         cursor.execute(statement, params)
         return _fetched(cursor.fetchone())
+
+
+def _borrowed(connection: psycopg.Connection[Any], statement: str, params: Params) -> tuple[Any, ...]:
+    """psycopg's own ``transaction()`` would commit the test's, where that has not said anything yet."""
+    connection.execute("SAVEPOINT lockstep_apart")
+    try:
+        row = _fetched(connection.execute(statement, params).fetchone())
+    except BaseException:
+        connection.execute("ROLLBACK TO SAVEPOINT lockstep_apart")
+        raise
+    connection.execute("RELEASE SAVEPOINT lockstep_apart")
+    return row
 
 
 def _remember(*, connection: Any, **_: Any) -> None:

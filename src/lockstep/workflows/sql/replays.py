@@ -16,7 +16,7 @@ BEGIN
     FROM jsonb_to_record(told) AS t (run uuid, epoch bigint, key text, ns text, node text, task text, ordinal int,
         request text, feature text, model text, prompt text, prompt_version text, cost_micros bigint, kept_out text)
     JOIN lockstep_workflows_run AS r ON r.id = t.run AND r.epoch = t.epoch AND r.status = 'running'
-    ON CONFLICT (id, expires_at) DO UPDATE SET answer = excluded.answer, model = excluded.model, at = excluded.at,
+    ON CONFLICT (id, expires_at) DO UPDATE SET answer = excluded.answer, model = excluded.model,
         prompt_version = excluded.prompt_version, cost_micros = excluded.cost_micros, kept_out = excluded.kept_out;
     RETURN FOUND;
 END $body$
