@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from tests.workflows import workers
 from tests.workflows.test_faults import done, ended, no_stale_writes
 from tools.chromium import in_ci
 from tools.services.exceptions import ServiceMissing
-from tools.services.redis import redis_server
+from tools.services.redis import private_redis, redis_server
 
 pytestmark = [pytest.mark.usefixtures("transactional_db"), pytest.mark.slow]
 
@@ -32,35 +31,13 @@ pytestmark = [pytest.mark.usefixtures("transactional_db"), pytest.mark.slow]
 def redis() -> Iterator[str]:
     """URL of a Redis of our own, which saves nothing."""
     try:
-        program = redis_server()
+        redis_server()
     except ServiceMissing as missing:
         if in_ci():
             pytest.fail(str(missing))
         pytest.skip(str(missing))
-    with tempfile.TemporaryDirectory(prefix="ls-") as folder:
-        socket = Path(folder) / "r.sock"
-        server = subprocess.Popen(
-            [
-                program,
-                "--port",
-                "0",
-                "--unixsocket",
-                socket,
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--dir",
-                folder,
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            until(socket.exists)
-            yield f"redis+socket://{socket}"
-        finally:
-            server.terminate()
-            server.wait()
+    with private_redis() as socket:
+        yield f"redis+socket://{socket}"
 
 
 @pytest.fixture
@@ -79,14 +56,16 @@ def bell(redis: str, settings: Any) -> Callable[[], Any]:
 
 
 @contextmanager
-def worker(redis: str, folder: Path, name: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    redis: str, folder: Path, name: str, *flags: str, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
     """A worker with two processes, ready to work; killed with them at the end."""
     environment = {**os.environ, **workers.environment(folder, **options), "REDIS_URL": redis}
     log = folder / f"{name}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "tests.flows.celery", "worker", "-c", "2", "-l", "info",
-             "--without-gossip", "--without-mingle", "--without-heartbeat", "-n", f"{name}@test"],
+             "--without-gossip", "--without-mingle", "--without-heartbeat", "-n", f"{name}@test", *flags],
             env=environment, stdout=file, stderr=file, start_new_session=True,
         )  # fmt: skip
     try:
@@ -154,6 +133,41 @@ def test_a_deploy_hands_runs_over_and_runs_no_node_twice(redis: str, bell: Any, 
     assert run.status == "succeeded"
     assert set(done(tmp_path).values()) == {1}
     assert run.crash_count == 0
+
+
+def test_a_worker_that_is_told_to_quit_at_once_is_followed(redis: str, bell: Any, tmp_path: Path) -> None:
+    """SIGQUIT: Celery's cold shutdown waits for nothing."""
+    with worker(redis, tmp_path, "old", sleep_s=0.4) as old:
+        run = start("linear", {})
+        until(lambda: done(tmp_path)["n1"] if (tmp_path / "done.txt").exists() else 0)
+        with worker(redis, tmp_path, "new", sleep_s=0.4):
+            old.send_signal(signal.SIGQUIT)
+            until(lambda: ended(run), timeout_s=60)
+    assert run.status == "succeeded"
+    assert run.result["steps"] == [f"n{at}" for at in range(6)]
+    no_stale_writes(run)
+
+
+def test_processes_that_serve_one_run_each_lose_none(redis: str, bell: Any, tmp_path: Path) -> None:
+    with worker(redis, tmp_path, "one", "--max-tasks-per-child", "1"):
+        runs = [start("linear", {}) for _ in range(6)]
+        for run in runs:
+            until(lambda run=run: ended(run), timeout_s=60)
+    assert {(run.status, run.epoch, run.crash_count) for run in runs} == {("succeeded", 1, 0)}
+    assert set(done(tmp_path).values()) == {6}
+
+
+def test_a_broker_that_answers_nobody_for_a_while_holds_no_request_up(
+    redis: str, bell: Any, tmp_path: Path
+) -> None:
+    with worker(redis, tmp_path, "one", sweep_s=0.3):
+        bell().client_pause(4_000)
+        began = time.monotonic()
+        runs = [start("linear", {}) for _ in range(5)]
+        assert time.monotonic() - began < 3
+        for run in runs:
+            until(lambda run=run: ended(run), timeout_s=60)
+    assert {(run.status, run.epoch) for run in runs} == {("succeeded", 1)}
 
 
 def test_without_their_doorbells_runs_come_through_all_the_same(

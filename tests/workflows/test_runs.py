@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import connection, transaction
+from langgraph.graph import START, StateGraph
 
 from lockstep.core import context
 from lockstep.core.models import Notice
@@ -25,6 +27,7 @@ from lockstep.workflows.exceptions import (
 )
 from lockstep.workflows.models import Checkpoint, GraphVersion, NodeExecution, Run, Wait
 from lockstep.workflows.sweeping import due
+from tests.flows.workflows import State
 
 pytestmark = pytest.mark.django_db
 
@@ -79,6 +82,34 @@ def test_a_run_that_fails_says_where_and_with_what() -> None:
     assert [(row.node, row.status, row.error_kind) for row in run.nodes.all()] == [
         ("ok", "ok", ""), ("bad", "error", "ValueError"),
     ]  # fmt: skip
+
+
+def too_deep(state: State) -> State:
+    return too_deep(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "node", "reason", "said"),
+    [
+        ("deep", too_deep, "RecursionError", "recursion"),
+        ("unstorable", lambda state: {"answer": {"lock": threading.Lock()}}, "Unstorable", "answer.lock"),
+        ("huge", lambda state: {"answer": "x" * 50_000_000}, "StateTooLarge", "16,777,216 are allowed"),
+    ],
+)  # fmt: skip
+def test_a_node_that_poisons_its_run_ends_it_by_name_and_no_other(
+    name: str, node: Any, reason: str, said: str
+) -> None:
+    @workflow(f"poison-{name}")
+    def graph() -> StateGraph:
+        made = StateGraph(State)
+        made.add_node("bad", node)
+        made.add_edge(START, "bad")
+        return made
+
+    run = went(f"poison-{name}")
+    assert (run.status, run.reason) == ("failed", reason), run.error
+    assert said in run.error["text"]
+    assert went("linear").status == "succeeded"
 
 
 def test_nothing_begins_before_the_caller_commits() -> None:
