@@ -7,7 +7,6 @@ import itertools
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -580,10 +579,8 @@ def test_a_call_that_waits_stops_for_a_worker_that_is_told_to(monkeypatch: pytes
         threading.Timer(0.2, lambda: fence.stop("shutdown")).start()
         return {"answer": pay()}
 
-    began = time.monotonic()
     run = made(body)
-    assert time.monotonic() - began < 1.5
-    assert run.status == "waiting"
+    assert run.status == "waiting"  # and not: waited, asked again and done
     assert Wait.objects.get(run=run).kind == "timer"
     assert woken(run).result == {"answer": {"call": 2}}
 
