@@ -12,6 +12,7 @@ import atexit
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -187,7 +188,7 @@ def _in_savepoint(alias: str, statement: str, params: Params) -> tuple[Any, ...]
     if threading.current_thread() is not threading.main_thread() and not connection.in_atomic_block:
         main = next((one for one in _main_threads if one.alias == alias and one.in_atomic_block), None)
         if main is not None:
-            with _lock:
+            with _alone(main.connection):
                 return _borrowed(main.connection, statement, params)
         known = connection.connection is not None
         try:
@@ -197,9 +198,16 @@ def _in_savepoint(alias: str, statement: str, params: Params) -> tuple[Any, ...]
         finally:
             if not known:
                 connection.close()
-    with transaction.atomic(using=alias), connection.cursor() as cursor:
+    connection.ensure_connection()
+    with _alone(connection.connection), transaction.atomic(using=alias), connection.cursor() as cursor:
         cursor.execute(statement, params)
         return _fetched(cursor.fetchone())
+
+
+def _alone(connection: psycopg.Connection[Any]) -> AbstractContextManager[Any]:
+    """No statement of another thread between those of the caller; of a connection that only tests share."""
+    lock: Any = connection.lock
+    return lock if isinstance(lock, type(threading.RLock())) else nullcontext()
 
 
 def _borrowed(connection: psycopg.Connection[Any], statement: str, params: Params) -> tuple[Any, ...]:
@@ -220,6 +228,8 @@ def _remember(*, connection: Any, **_: Any) -> None:
         connection is own for own in connections.all(initialized_only=True)
     ):
         _main_threads.add(connection)
+        if under_test_runner():
+            connection.connection.lock = threading.RLock()  # psycopg's own is not for several statements
 
 
 def _fetched(row: Any) -> tuple[Any, ...]:
