@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,48 @@ def test_a_worker_that_is_told_to_quit_at_once_is_followed(redis: str, bell: Any
     assert run.status == "succeeded"
     assert run.result["steps"] == [f"n{at}" for at in range(6)]
     no_stale_writes(run)
+
+
+def test_processes_that_serve_one_run_each_lose_none(redis: str, bell: Any, tmp_path: Path) -> None:
+    with worker(redis, tmp_path, "one", "--max-tasks-per-child", "1"):
+        runs = [start("linear", {}) for _ in range(8)]
+        for run in runs:
+            until(lambda run=run: ended(run), timeout_s=60)
+    assert {(run.status, run.epoch, run.crash_count) for run in runs} == {("succeeded", 1, 0)}
+    assert set(done(tmp_path).values()) == {8}
+
+
+def test_a_worker_imports_what_runs_need_before_it_has_a_second_thread(tmp_path: Path) -> None:
+    """A process that is forked while the sweeper imports something waits for that import for ever."""
+    asked = (
+        "import sys, celery, django; django.setup();"
+        "assert 'tests.flows.workflows' not in sys.modules;"
+        "celery.signals.worker_init.send(None);"
+        "sys.exit(not {'tests.flows.workflows', 'langgraph.pregel.main'} <= {*sys.modules})"
+    )
+    environment = {**os.environ, **workers.environment(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", asked], env=environment, check=False).returncode == 0
+
+
+def test_a_broker_that_is_gone_for_a_while_loses_no_run(bell: Any, tmp_path: Path) -> None:
+    from tests.flows.celery import app
+
+    with tempfile.TemporaryDirectory(prefix="ls-") as place, ExitStack() as stack:
+        folder = Path(place)
+        with private_redis(folder) as socket:
+            url = app.conf.broker_url = f"redis+socket://{socket}"
+            stack.enter_context(worker(url, tmp_path, "one", sweep_s=0.3))
+            runs = [start("linear", {})]
+            until(lambda: ended(runs[0]), timeout_s=60)
+        runs += [start("linear", {}) for _ in range(5)]
+        time.sleep(3)
+        assert {Run.objects.get(pk=run.pk).status for run in runs[1:]} == {"queued"}
+        with private_redis(folder):
+            for run in runs:
+                until(lambda run=run: ended(run), timeout_s=90)
+            stack.close()
+    assert {(run.status, run.epoch) for run in runs} == {("succeeded", 1)}
+    assert set(done(tmp_path).values()) == {6}
 
 
 def test_a_broker_that_answers_nobody_for_a_while_holds_no_request_up(

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +181,61 @@ def test_a_session_that_the_server_ends_is_opened_again_before_anybody_minds(tmp
         owner.join()
     assert (run.status, run.epoch) == ("succeeded", 1)
     assert set(done(tmp_path).values()) == {1}
+
+
+HOUR_S = 3600.0
+
+
+def test_clocks_that_are_wrong_decide_nothing(tmp_path: Path) -> None:
+    """An hour ahead and an hour behind: neither robs the other, and both sleep as long as they were told."""
+    run, sleeper = start("linear", {}), start("sleeper", {"amount": 2})
+    ahead = workers.environment(tmp_path, sleep_s=0.7, clock_s=HOUR_S, lease_s=2, sweep_s=0.2)
+    behind = workers.environment(tmp_path, sleep_s=0.7, clock_s=-HOUR_S, lease_s=2, sweep_s=0.2)
+    owner = start_process(workers.advance_one, str(run.pk), environment=ahead)
+    other = None
+    try:
+        until(lambda: Run.objects.get(pk=run.pk).status == "running")
+        other = start_process(workers.follow, 60, environment=behind)
+        until(lambda: ended(run))
+        until(lambda: ended(sleeper) and sleeper.status == "succeeded")
+    finally:
+        for process in (owner, other):
+            if process is not None:
+                process.kill()
+                process.join()
+    assert (run.status, run.epoch) == ("succeeded", 1)
+    assert set(done(tmp_path).values()) == {1}
+    wait = sleeper.waits.get()
+    assert wait.due_at is not None
+    assert timedelta(seconds=1.9) < wait.due_at - wait.at < timedelta(seconds=2.5)
+    assert wait.answered_at is not None
+    assert wait.answered_at >= wait.due_at
+
+
+def test_a_database_that_takes_no_more_connections_costs_time_and_no_run(tmp_path: Path) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+        if cursor.fetchone() == (True,):
+            pytest.skip("no limit holds for a superuser")
+    runs = [start("fan_out", {}) for _ in range(3)]
+    said = tmp_path / "said.txt"
+
+    def limited(to: int) -> None:
+        with connection.cursor() as cursor:
+            name = connection.ops.quote_name(connection.settings_dict["NAME"])
+            cursor.execute(f"ALTER DATABASE {name} CONNECTION LIMIT {to}")
+
+    limited(0)
+    other = start_process(workers.work, 0, environment=workers.environment(tmp_path), output=said)
+    try:
+        until(lambda: said.exists() and "It is tried again." in said.read_text(), timeout_s=60)
+        limited(-1)
+        for run in runs:
+            until(lambda run=run: ended(run), timeout_s=60)
+    finally:
+        limited(-1)
+        other.kill()
+        other.join()
+    assert {(run.status, run.epoch, run.crash_count) for run in runs} == {("succeeded", 1, 0)}

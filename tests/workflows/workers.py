@@ -12,11 +12,14 @@ from typing import Any
 __all__ = ["advance_all", "advance_and_count", "advance_one", "environment", "follow", "sweep", "work"]
 
 
-def environment(folder: Path, *, die: str = "", sleep_s: float = 0, **options: Any) -> dict[str, str]:
+def environment(
+    folder: Path, *, die: str = "", sleep_s: float = 0, clock_s: float = 0, **options: Any
+) -> dict[str, str]:
     """The test database, a file for what nodes do, and how the worker is to be.
 
     Args:
         die: ``kill:before n3``; see ``tests.flows.workflows.die``.
+        clock_s: by how much its clock is wrong.
         options: the workflows section of the settings.
     """
     from tests.search.workers import environment as database
@@ -27,6 +30,7 @@ def environment(folder: Path, *, die: str = "", sleep_s: float = 0, **options: A
         "FLOWS_FILE": str(folder / "done.txt"),
         "FLOWS_DIE": f"{die} {folder / 'died'}" if die else "",
         "FLOWS_SLEEP": str(sleep_s),
+        "FLOWS_CLOCK": str(clock_s),
         "FLOWS_SETTINGS": json.dumps(options),
     }
     return dict(found)

@@ -127,17 +127,20 @@ def stop_redis(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def private_redis() -> Iterator[Path]:
+def private_redis(at: Path | None = None) -> Iterator[Path]:
     """Socket of a Redis that nobody else knows of: empty, saving nothing, gone with the block.
+
+    Args:
+        at: folder of the socket, for one that comes back after another; its path is short.
 
     Raises:
         ServiceMissing: there is none.
         ServiceFailed: there is one but it does not start.
     """
     program = redis_server()
-    with tempfile.TemporaryDirectory(prefix="ls-") as folder:
+    with contextlib.nullcontext(str(at)) if at else tempfile.TemporaryDirectory(prefix="ls-") as folder:
         socket = Path(folder) / "r.sock"
-        options = {"port": "0", "unixsocket": str(socket), "save": "", "appendonly": "no", "dir": folder}
+        options = {"port": "0", "unixsocket": str(socket), "save": "", "appendonly": "no", "dir": str(folder)}
         flags = [part for key, value in options.items() for part in (f"--{key}", value)]
         server = subprocess.Popen([str(program), *flags], stdout=subprocess.DEVNULL)
         try:

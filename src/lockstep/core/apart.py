@@ -161,6 +161,7 @@ class Apart:
             min_size=1,
             max_size=self.most,
             timeout=WAIT_S,
+            reconnect_timeout=WAIT_S,  # its pauses double: after an hour's outage nobody waits half an hour more
             name=f"lockstep-{self.section.name}",
             open=True,
         )

@@ -7,7 +7,7 @@ the run goes on: what must happen once belongs in a tool or in a node of its own
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = ["Question", "Review", "asked", "request_review", "sleep_until", "wait
 
 MARK = "lockstep"
 KINDS = ("review", "event", "timer")
+FOREVER = timedelta(days=36_525)
 LONGEST = {"action": 200, "name": 200, "key": 200, "assignee": 150}
 
 
@@ -37,7 +38,8 @@ class Question:
     assignee: str = ""
     payload: Any = None
     schema: Any = None
-    due_at: datetime | None = None
+    due: Mapping[str, Any] = field(default_factory=dict)
+    """``at`` a moment, or ``in_s`` seconds by the database's clock: that of a worker may be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +89,11 @@ def request_review(
         raise TypeError(str(error)) from error
     if schema is not None:
         schemas.check(schema)
-    due = _moment(expires)
+    due = _due(expires)
     answer = interrupt(
         {
             MARK: "review", "name": action, "payload": facts, "schema": dict(schema) if schema else None,
-            "digest": digest(exact), "assignee": _named("assignee", assignee), "due_at": due and due.isoformat(),
+            "digest": digest(exact), "assignee": _named("assignee", assignee), "due": due,
         }
     )  # fmt: skip
     return Review(**answer)
@@ -99,26 +101,22 @@ def request_review(
 
 def wait_for_event(name: str, *, key: str = "", expires: timedelta | datetime | None = None) -> Any:
     """Stop until the event ``name`` about ``key`` has come in; what it said, or None where it did not come in time."""
-    due = _moment(expires)
     _named("name", name), _named("key", str(key))
-    return interrupt({MARK: "event", "name": name, "key": str(key), "due_at": due and due.isoformat()})
+    return interrupt({MARK: "event", "name": name, "key": str(key), "due": _due(expires)})
 
 
 def sleep_until(when: datetime | timedelta) -> None:
     """Stop until a moment has come. No worker is held meanwhile."""
-    due = _moment(when)
-    assert due is not None
-    interrupt({MARK: "timer", "due_at": due.isoformat()})
+    interrupt({MARK: "timer", "due": _due(when)})
 
 
 def asked(value: Any, codec: Codec) -> Question:
     """What the value of an interrupt asks; an interrupt of the graph's own asks for any answer."""
     if isinstance(value, Mapping) and value.get(MARK) in KINDS:
-        due = value.get("due_at")
         return Question(
             kind=value[MARK], name=value.get("name", ""), key=value.get("key", ""), digest=value.get("digest", ""),
             assignee=value.get("assignee", ""), payload=value.get("payload"), schema=value.get("schema"),
-            due_at=datetime.fromisoformat(due) if due else None,
+            due=value.get("due") or {},
         )  # fmt: skip
     return Question(
         kind="input", payload=codec.encode(value, name="interrupt"), digest=digest(codec.dumps(value))
@@ -133,13 +131,17 @@ def _named(what: str, given: str) -> str:
     return given
 
 
-def _moment(given: timedelta | datetime | None) -> datetime | None:
+def _due(given: timedelta | datetime | None) -> dict[str, Any]:
     if given is None:
-        return None
+        return {}
     if isinstance(given, timedelta):
-        return timezone.now() + given
+        if abs(given) > FOREVER:
+            raise ValueError(f"{given} is longer than any run lives.")
+        return {"in_s": given.total_seconds()}
+    if not isinstance(given, datetime):
+        raise TypeError(f"A moment is a datetime or a timedelta, not {given!r:.80}.")
     if timezone.is_naive(given):
         raise ValueError(
             "The moment has no time zone: use django.utils.timezone.now() and what is made from it."
         )
-    return given
+    return {"at": given.isoformat()}

@@ -16,7 +16,7 @@ from lockstep.workflows.exceptions import UnknownWorkflow
 if TYPE_CHECKING:
     from lockstep.workflows.graphs import Graph
 
-__all__ = ["Workflow", "every", "find", "newest", "queue", "workflow"]
+__all__ = ["Workflow", "every", "find", "load", "newest", "queue", "workflow"]
 
 NAME = re.compile(r"[a-zA-Z0-9_.\-]{1,100}")
 F = TypeVar("F", bound=Callable[[], Any])
@@ -139,11 +139,16 @@ def every() -> Iterable[Workflow]:
     return [found for versions in _known().values() for found in versions.values()]
 
 
-def _known() -> Mapping[str, Mapping[str, Workflow]]:
+def load() -> None:
+    """Import the module ``workflows`` of each installed app, once."""
     global _discovered
     if not _discovered:
         autodiscover_modules("workflows")
         _discovered = True
+
+
+def _known() -> Mapping[str, Mapping[str, Workflow]]:
+    load()
     return _workflows
 
 

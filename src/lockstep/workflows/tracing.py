@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connections
@@ -178,7 +177,7 @@ class Tracer:
         return {
             "interrupt": interrupt.id, "task": task, "ns": ns, "node": node, "kind": question.kind,
             "name": question.name, "key": question.key, "digest": question.digest, "assignee": question.assignee,
-            "payload": question.payload, "schema": question.schema, "due_at": _iso(question.due_at),
+            "payload": question.payload, "schema": question.schema, "due": question.due,
             "link": links.queue(),
         }  # fmt: skip
 
@@ -236,7 +235,3 @@ def _give_back() -> None:
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close()
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()

@@ -10,7 +10,7 @@ import gc
 import sys
 from typing import Any
 
-from lockstep.workflows import doorbell, draining
+from lockstep.workflows import doorbell, draining, registry
 from lockstep.workflows.sweeping import Sweeper
 
 __all__ = ["connect"]
@@ -24,10 +24,20 @@ def connect() -> None:
         return
     from celery import signals
 
+    signals.worker_init.connect(_init, dispatch_uid="lockstep_workflows.init")
     signals.worker_ready.connect(_ready, dispatch_uid="lockstep_workflows.ready")
     signals.worker_shutting_down.connect(_shutting_down, dispatch_uid="lockstep_workflows.drain")
     signals.worker_shutdown.connect(_shutdown, dispatch_uid="lockstep_workflows.shutdown")
     signals.task_failure.connect(_failed, dispatch_uid="lockstep_workflows.failed")
+
+
+def _init(**_: Any) -> None:
+    """Import here what processes of the pool will need: they begin at once, and share it.
+
+    The sweeper must not be the first to: a process that is forked while another thread imports a module waits for that
+    import for ever.
+    """
+    registry.load()
 
 
 def _ready(**_: Any) -> None:

@@ -18,14 +18,15 @@ DECLARE
     wait uuid;
 BEGIN
     FOR x IN SELECT * FROM jsonb_to_recordset(stops) AS s (interrupt text, task text, ns text, node text, kind text,
-        name text, key text, digest text, assignee text, payload jsonb, schema jsonb, due_at timestamptz, link text)
+        name text, key text, digest text, assignee text, payload jsonb, schema jsonb, due jsonb, link text)
         ORDER BY s.name, s.key
     LOOP
         wait := lockstep_workflows_id_v1($1::text, x.interrupt);
         INSERT INTO lockstep_workflows_wait AS w (id, run_id, interrupt_id, task_id, ns, node, kind, status, name, key,
             digest, assignee, payload, schema, due_at, decision, answered_by, subject, at, expires_at)
         VALUES (wait, $1, x.interrupt, x.task, x.ns, x.node, x.kind, 'open', x.name, x.key, x.digest, x.assignee,
-            x.payload, x.schema, x.due_at, '', '', about, moment, expires)
+            x.payload, x.schema, coalesce((x.due ->> 'at')::timestamptz,
+                clock_timestamp() + make_interval(secs => (x.due ->> 'in_s')::float8)), '', '', about, moment, expires)
         ON CONFLICT (id, expires_at) DO UPDATE SET status = 'open', name = excluded.name, key = excluded.key,
             digest = excluded.digest, assignee = excluded.assignee, payload = excluded.payload,
             schema = excluded.schema, due_at = excluded.due_at
