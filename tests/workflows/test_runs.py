@@ -163,6 +163,21 @@ def test_runs_of_a_thread_wait_for_each_other() -> None:
     assert start("linear", {}, thread="t", if_busy="reject").status == "queued"
 
 
+def test_the_state_of_a_run_is_its_own_wherever_its_thread_went_since() -> None:
+    first = start("review", {"amount": 1}, thread="t")
+    assert first.state == {}
+    advance(str(first.pk))
+    first.refresh_from_db()
+    assert first.state == {"amount": 1}
+    cancel(first)
+    second = went("linear", {"amount": 2}, thread="t")
+    assert second.state == {"amount": 2, "steps": [f"n{at}" for at in range(6)]}
+    first.refresh_from_db()
+    assert first.state == {"amount": 1}
+    sql("DELETE FROM lockstep_workflows_checkpoint WHERE run_id = %s", first.pk)
+    assert first.state == {}
+
+
 def test_a_run_that_makes_way_is_cancelled_with_its_question() -> None:
     first = start("review", {"amount": 1}, thread="t")
     advance(str(first.pk))

@@ -36,6 +36,9 @@ __all__ = [
     "Webhook",
 ]
 
+INTERNAL = ("__", "branch:")
+"""How channels begin that LangGraph keeps for itself."""
+
 
 class GraphVersion(models.Model):
     """A version of a graph that has been run: its shape is what a run of it expects to find."""
@@ -180,6 +183,15 @@ class Run(models.Model):
     def error(self) -> Any:
         """``{"kind": …, "text": …, "node": …}`` of what ended it; None where nothing did."""
         return self._content("error")
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Values of its graph's channels as they were last committed; empty where it has not begun or they expired."""
+        from lockstep.workflows import reading
+
+        found = reading.one(self.codec, self.thread, "", self.head) if self.head else None
+        values = found.checkpoint["channel_values"] if found else {}
+        return {name: value for name, value in values.items() if not name.startswith(INTERNAL)}
 
     @property
     def codec(self) -> Codec:
