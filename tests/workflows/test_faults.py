@@ -59,6 +59,7 @@ def finished(run: Run, folder: Path, dead: str) -> None:
     assert not expected - began
     fault_free = start(run.workflow, {})
     run_process(workers.advance_one, str(fault_free.pk), environment=workers.environment(folder))
+    until(lambda: ended(fault_free))  # or another worker has it
     assert run.result == fault_free.result
     no_stale_writes(run)
 

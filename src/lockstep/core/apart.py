@@ -229,7 +229,7 @@ def _remember(*, connection: Any, **_: Any) -> None:
         connection is own for own in connections.all(initialized_only=True)
     ):
         _main_threads.add(connection)
-        if under_test_runner():
+        if under_test_runner() and connection.vendor == "postgresql":
             connection.connection.lock = threading.RLock()  # psycopg's own is not for several statements
 
 
