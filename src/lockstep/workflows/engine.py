@@ -110,6 +110,8 @@ class _Advance:
         self.held.fence.node_timeout_s = workflow.node_timeout_s or settings().node_timeout_s
         self.tracer = tracing.Tracer(here().name, found.codec, fence=self.held.fence)
         self.saver = DjangoSaver(fence=self.held.fence, codec=found.codec, tracer=self.tracer)
+        # a thread that bears the run's own name is no other run's
+        self.saver.empty = not self.row["transitions"] and self.row["thread"] == self.held.id
         self.graph = found.with_saver(self.saver)
         self.config: Any = {
             "configurable": {"thread_id": self.row["thread"]},
@@ -145,9 +147,10 @@ class _Advance:
             self.saver.flush()
             if self.held.fence.cancelled:
                 return End("cancelled", "cancelled", taken=self.taken)
-            state = self.graph.get_state(self.config)
-        if state.next:
-            return End("waiting", taken=self.taken, node=", ".join(state.next))
+            if self.tracer.asked or found.pauses:
+                state = self.graph.get_state(self.config)
+                if state.next:
+                    return End("waiting", taken=self.taken, node=", ".join(state.next))
         return End("succeeded", taken=self.taken, result=self.saver.codec.dumps(output, name="result"))
 
     def _run(self, found: Graph, given: Any) -> Any:

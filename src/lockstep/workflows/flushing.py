@@ -6,27 +6,27 @@ import os
 import threading
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable
 
 __all__ = ["DELAY_S", "soon"]
 
 DELAY_S = 0.015
 """So long a finished task waits for the others of its transition."""
 
-_waiting: deque[tuple[float, Any, str]] = deque()
+_waiting: deque[tuple[float, Callable[[], None]]] = deque()
 _awake = threading.Condition()
 _thread: threading.Thread | None = None
 _pid = 0
 
 
-def soon(saver: Any, thread: str) -> None:
-    """``saver.flush_quietly(thread)`` in a moment, unless its checkpoint takes the writes along."""
+def soon(flush: Callable[[], None]) -> None:
+    """Call it in a moment, from a thread of its own; it raises nothing."""
     global _thread, _pid
     with _awake:
         if _pid != os.getpid():  # after a fork there is no thread
             _pid, _thread = os.getpid(), None
             _waiting.clear()
-        _waiting.append((time.monotonic() + DELAY_S, saver, thread))
+        _waiting.append((time.monotonic() + DELAY_S, flush))
         if _thread is None:
             _thread = threading.Thread(target=_flush, name="lockstep-flush", daemon=True)
             _thread.start()
@@ -39,11 +39,11 @@ def _flush() -> None:
         with _awake:
             while not _waiting:
                 _awake.wait()
-            due, saver, thread = _waiting[0]
+            due, flush = _waiting[0]
             left = due - time.monotonic()
             if left <= 0:
                 _waiting.popleft()
         if left > 0:
             time.sleep(left)
         else:
-            saver.flush_quietly(thread)
+            flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from langgraph._internal._serde import (
@@ -37,6 +38,9 @@ class Graph:
         self.compiled = given
         self.codec = codec().allowing(_types(given))
         self.is_async = any(_only_async(node) for graph in _graphs(given) for node in graph.nodes.values())
+        self.pauses = any(
+            graph.interrupt_before_nodes or graph.interrupt_after_nodes for graph in _graphs(given)
+        )
         for graph in _graphs(given):
             for name, node in graph.nodes.items():
                 if not isinstance(node.bound, Node) and name != "__start__":
@@ -63,7 +67,7 @@ class Graph:
         """Its nodes, and those of the graphs within it."""
         return {name for graph in _graphs(self.compiled) for name in graph.nodes}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return digest(json.dumps(self.topology, sort_keys=True))
 

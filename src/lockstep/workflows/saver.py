@@ -118,6 +118,8 @@ class DjangoSaver(BaseCheckpointSaver[int]):
         super().__init__(serde=Serde(self.codec))
         self.fence = fence
         self.tracer = tracer
+        self.empty = False
+        """Whether its thread is known to hold nothing: until the first checkpoint nobody is asked."""
         self._known: dict[tuple[str, str], _Known] = {}
         self._pending: dict[str, _Pending] = {}
         self._failed: BaseException | None = None
@@ -148,6 +150,7 @@ class DjangoSaver(BaseCheckpointSaver[int]):
                 thread, told, values, self._meta(checkpoint, get_checkpoint_metadata(config, metadata), kept)
             )
             self._known[thread, ns] = known
+            self.empty = False
         return {"configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint["id"]}}
 
     def get_next_version(self, current: Any, channel: None) -> Any:
@@ -178,8 +181,8 @@ class DjangoSaver(BaseCheckpointSaver[int]):
                 pending.stops += found.stops
             if urgent:
                 self._commit(thread)
-            else:
-                flushing.soon(self, thread)
+            elif len(pending.writes) == 1:
+                flushing.soon(lambda: self._flush_late(thread, pending))
 
     def flush(self, thread: str | None = None) -> None:
         """Write what waits."""
@@ -194,10 +197,12 @@ class DjangoSaver(BaseCheckpointSaver[int]):
             self._pending.setdefault(thread, _Pending()).nodes += nodes
             self._commit(thread)
 
-    def flush_quietly(self, thread: str) -> None:
-        """The same from another thread: what goes wrong is told to whoever writes next."""
+    def _flush_late(self, thread: str, pending: _Pending) -> None:
+        """From another thread, unless a checkpoint took them along; what goes wrong is told to whoever writes next."""
         try:
-            self.flush(thread)
+            with self._lock:
+                if self._pending.get(thread) is pending:
+                    self._commit(thread)
         except Exception as error:
             self._failed = error
 
@@ -297,6 +302,8 @@ class DjangoSaver(BaseCheckpointSaver[int]):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         thread, ns, _ = _place(config)
+        if self.empty:
+            return None
         self.flush(thread)
         found = reading.one(self.codec, thread, ns, get_checkpoint_id(config))
         if found is None:

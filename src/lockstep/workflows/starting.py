@@ -90,7 +90,13 @@ def start(
         )
     if not answer.get("known"):
         transaction.on_commit(lambda: doorbell.ring(run, found.queue), using=alias, robust=True)
-    return Run.objects.using(alias).get(pk=answer["run"])
+    return _run(alias, answer["row"])
+
+
+def _run(alias: str, row: Mapping[str, Any]) -> Run:
+    fields = Run._meta.concrete_fields
+    values = [field.to_python(row[field.column]) for field in fields]
+    return Run.from_db(alias, [field.attname for field in fields], values)
 
 
 def _limited(name: str, given: str | None) -> str | None:

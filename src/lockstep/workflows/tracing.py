@@ -114,6 +114,8 @@ class Tracer:
         self.effects = effects
         self.failed = ""
         """The node that failed last."""
+        self.asked = False
+        """Whether a node has stopped for an answer."""
         self._attempts: dict[str, list[Attempt]] = {}
         self._lock = threading.Lock()
 
@@ -168,6 +170,7 @@ class Tracer:
             )  # fmt: skip
         for name, value in writes:
             if name == INTERRUPT:
+                self.asked = True
                 node = attempts[-1].node if attempts else ""
                 found.stops += [self._stop(one, task, ns, node) for one in value]
         return found

@@ -40,7 +40,8 @@ BEGIN
         SELECT * INTO known FROM lockstep_workflows_run AS r
         WHERE r.workflow = a.workflow AND r.idempotency_key = a.idempotency_key;
         IF FOUND THEN
-            RETURN jsonb_build_object('run', known.id, 'known', true, 'same', known.input_digest = a.input_digest);
+            RETURN jsonb_build_object('run', known.id, 'known', true, 'same', known.input_digest = a.input_digest,
+                'row', to_jsonb(known));
         END IF;
     END IF;
     others := ARRAY(SELECT r.id FROM lockstep_workflows_run AS r WHERE r.thread = a.thread AND r.status IN {live}
@@ -58,10 +59,11 @@ BEGIN
     VALUES (a.id, a.workflow, a.version, a.thread, 'queued', '', '', coalesce(a.user_id, ''), coalesce(a.user_key, ''),
         coalesce(a.feature, ''), coalesce(a.cohort, ''), coalesce(a.tenant, ''), a.idempotency_key,
         coalesce(a.input_digest, ''), 0, '', false, 0, 0, '',
-        CASE WHEN a.if_busy = 'rollback' THEN to_jsonb(others) ELSE '[]' END, moment, expires);
+        CASE WHEN a.if_busy = 'rollback' THEN to_jsonb(others) ELSE '[]' END, moment, expires)
+    RETURNING * INTO known;
     INSERT INTO lockstep_workflows_runcontent (id, run_id, kind, data, subject, at, expires_at)
     VALUES (gen_random_uuid(), a.id, 'input', input, coalesce(a.user_key, ''), moment, expires);
-    RETURN jsonb_build_object('run', a.id);
+    RETURN jsonb_build_object('run', a.id, 'row', to_jsonb(known));
 END $body$
 """.replace("{live}", LIVE).replace("{{}}", "{}")
 

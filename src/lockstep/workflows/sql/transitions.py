@@ -10,6 +10,30 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN md5(array_to_string(parts, chr(31)))::uuid
 """
 
+# Both are functions of their own so that a transition, which hardly ever asks them, does not prepare what they read.
+_WRITTEN_UNTIL = """
+CREATE FUNCTION lockstep_workflows_written_until_v1(thread text, ns text, checkpoint text, task text,
+    otherwise timestamptz) RETURNS timestamptz LANGUAGE plpgsql STABLE AS $body$
+BEGIN
+    RETURN coalesce(
+        (SELECT known.expires_at FROM lockstep_workflows_checkpointwrite AS known
+            WHERE known.id = lockstep_workflows_id_v1($1, $2, $3, $4)),
+        (SELECT c.expires_at FROM lockstep_workflows_checkpoint AS c
+            WHERE c.id = lockstep_workflows_id_v1($1, $2, $3)),
+        otherwise);
+END $body$
+"""
+
+# What was written first stays, but for what has a place below zero: of that the last counts.
+_WRITTEN_AGAIN = """
+CREATE FUNCTION lockstep_workflows_written_again_v1(before jsonb, now jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE AS $body$
+BEGIN
+    RETURN now || before
+        || (SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(now) WHERE key LIKE '-%');
+END $body$
+"""
+
 # The run's row comes first: without it, as its owner left it, nothing else is written. What is repeated after a lost
 # reply changes nothing. A graph without a run has no owner and no fence, and
 # no end that is known: each checkpoint expires by itself, with what was written at it.
@@ -53,16 +77,13 @@ BEGIN
             writes, epoch, subject, at, expires_at)
         SELECT lockstep_workflows_id_v1(t.thread, x.ns, x.checkpoint, x.task), t.run, t.thread, x.ns, x.checkpoint,
             x.task, x.path, x.regular || x.special, t.epoch, about, moment,
-            CASE WHEN t.run IS NULL THEN coalesce(
-                (SELECT known.expires_at FROM lockstep_workflows_checkpointwrite AS known
-                WHERE known.id = lockstep_workflows_id_v1(t.thread, x.ns, x.checkpoint, x.task)),
-                (SELECT c.expires_at FROM lockstep_workflows_checkpoint AS c
-                WHERE c.id = lockstep_workflows_id_v1(t.thread, x.ns, x.checkpoint)), expires) ELSE expires END
+            CASE WHEN t.run IS NULL
+                THEN lockstep_workflows_written_until_v1(t.thread, x.ns, x.checkpoint, x.task, expires)
+                ELSE expires END
         FROM jsonb_to_recordset(written) AS x (ns text, checkpoint text, task text, path text, regular jsonb,
             special jsonb)
         ON CONFLICT (id, expires_at) DO UPDATE
-            SET writes = excluded.writes || w.writes || (SELECT coalesce(jsonb_object_agg(key, value), '{}')
-                FROM jsonb_each(excluded.writes) WHERE key LIKE '-%');
+            SET writes = lockstep_workflows_written_again_v1(w.writes, excluded.writes);
     END IF;
     IF nodes IS NOT NULL THEN
         INSERT INTO lockstep_workflows_nodeexecution (run_id, epoch, ns, step, node, task_id, attempt, status,
@@ -79,9 +100,11 @@ BEGIN
 END $body$
 """
 
-CREATE = (_ID, _COMMIT)
+CREATE = (_ID, _WRITTEN_UNTIL, _WRITTEN_AGAIN, _COMMIT)
 
 DROP = (
     "DROP FUNCTION IF EXISTS lockstep_workflows_commit_v1(jsonb, jsonb, jsonb, jsonb, jsonb, jsonb)",
+    "DROP FUNCTION IF EXISTS lockstep_workflows_written_again_v1(jsonb, jsonb)",
+    "DROP FUNCTION IF EXISTS lockstep_workflows_written_until_v1(text, text, text, text, timestamptz)",
     "DROP FUNCTION IF EXISTS lockstep_workflows_id_v1(text[])",
 )
