@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tools import mutants
 from tools.services.places import CHECKOUT
 
 TESTS = """\
@@ -108,3 +109,17 @@ def test_a_patch_without_its_header_is_refused(checkout):
     status, lines = run(checkout)
     assert status == 2
     assert "1-bare.patch: needs one line 'promise: N'" in lines[0]
+
+
+def test_every_mutant_of_the_house_fits_the_code_and_names_a_test():
+    wrong = []
+    for patch in sorted(mutants.MUTANTS.glob("*.patch")):
+        fits = subprocess.run(
+            ["git", "apply", "--check", str(patch)], cwd=CHECKOUT, capture_output=True, text=True, check=False
+        )
+        wrong += [f"{patch.name}: {fits.stderr}"] if fits.returncode else []
+        for test in mutants.read(patch).tests:
+            path, _, name = test.partition("::")
+            if f"def {name.split('[')[0]}(" not in (CHECKOUT / path).read_text():
+                wrong.append(f"{patch.name}: no test {test}")
+    assert not wrong
