@@ -120,14 +120,15 @@ def test_a_process_of_a_pool_that_is_killed_is_followed_before_any_sweep(
 
 
 def test_a_deploy_hands_runs_over_and_runs_no_node_twice(redis: str, bell: Any, tmp_path: Path) -> None:
-    with worker(redis, tmp_path, "old", sleep_s=0.4) as old:
+    with worker(redis, tmp_path, "one", sleep_s=1) as one, worker(redis, tmp_path, "two", sleep_s=1) as two:
         run = start("linear", {})
         until(lambda: done(tmp_path)["n1"] if (tmp_path / "done.txt").exists() else 0)
-        with worker(redis, tmp_path, "new", sleep_s=0.4):
-            old.send_signal(signal.SIGTERM)
-            until(lambda: ended(run), timeout_s=60)
-            old.wait(30)
-    assert run.status == "succeeded"
+        run.refresh_from_db()
+        leaving = one if os.getpgid(int(run.owner.split(":")[1])) == one.pid else two
+        leaving.send_signal(signal.SIGTERM)
+        until(lambda: ended(run), timeout_s=60)
+        leaving.wait(30)
+    assert (run.status, run.epoch) == ("succeeded", 2)
     assert set(done(tmp_path).values()) == {1}
     assert run.crash_count == 0
 

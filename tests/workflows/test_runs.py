@@ -18,6 +18,7 @@ from lockstep.core.models import Notice
 from lockstep.workflows import cancel, draining, registry, retry, start, versions, workflow
 from lockstep.workflows.engine import advance
 from lockstep.workflows.exceptions import (
+    EngineError,
     IdempotencyConflict,
     NotRetryable,
     RunBusy,
@@ -26,6 +27,7 @@ from lockstep.workflows.exceptions import (
     Unstorable,
 )
 from lockstep.workflows.models import Checkpoint, GraphVersion, NodeExecution, Run, Wait
+from lockstep.workflows.ownership import here
 from lockstep.workflows.sweeping import due
 from tests.flows.workflows import State
 
@@ -367,6 +369,22 @@ def test_a_run_that_nobody_owns_any_more_is_taken_over_and_given_up_in_the_end()
     assert (
         run.nodes.filter(status="died", worker="gone").count() == 0
     )  # it had stopped to wait: no node was at work
+
+
+def test_signs_of_life_that_fail_lose_a_run_in_time_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise EngineError
+
+    owner = here()
+    held = owner.acquire(str(start("linear", {}).pk))
+    assert held is not None
+    with owner.holding(held):
+        monkeypatch.setattr(owner, "_connected", away)
+        owner.beat()
+        assert not held.fence.lost
+        held.fence.renewed_at -= held.fence.lease_s / 2
+        owner.beat()
+        assert held.fence.lost
 
 
 def test_a_run_with_a_healthy_owner_is_left_alone() -> None:

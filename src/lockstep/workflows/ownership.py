@@ -132,19 +132,19 @@ class Owner:
             self._leave_if_stuck()
             if draining.asked():
                 self._tell_all(lambda fence: fence.stop("shutdown"))
-            lease = settings().lease_s
-            if time.monotonic() - beaten >= lease / 4 or self._lost_session():
-                if self._beat(lease):
-                    beaten = time.monotonic()
-                elif time.monotonic() - beaten > lease / 2:
-                    self._tell_all(Fence.lose)
+            due = time.monotonic() - beaten >= settings().lease_s / 4
+            if (due or self._lost_session()) and self.beat():
+                beaten = time.monotonic()
             self._pause()
 
-    def _beat(self, lease: float) -> bool:
+    def beat(self) -> bool:
+        """Renew the lease of all runs; whether that could be done. What goes unrenewed for half of it is lost."""
+        lease = settings().lease_s
         with self._lock:
             held = dict(self._held)
         if not held:
             return True
+        now = time.monotonic()
         owned = json.dumps([{"run": run, "epoch": fence.epoch} for run, fence in held.items()])
         try:
             pid, since = self._connected()
@@ -155,16 +155,26 @@ class Owner:
         except (psycopg.Error, EngineError) as error:
             logger.warning("No sign of life could be given (%s).", type(error).__name__)
             self.close()
+            self._lose_stale()
             return False
         assert row is not None
         alive = json.loads(row[0])
         for run, fence in held.items():
-            if run not in alive:
-                if run in self._held:  # or it was let go of meanwhile
-                    fence.lose()
-            elif alive[run]:
-                fence.cancel()
+            if run in alive:
+                fence.renewed_at = now
+                if alive[run]:
+                    fence.cancel()
+            elif run in self._held:  # or it was let go of meanwhile
+                fence.lose()
         return True
+
+    def _lose_stale(self) -> None:
+        """Long before somebody else may take them over, runs whose lease could not be renewed are left alone."""
+        now = time.monotonic()
+        with self._lock:
+            stale = [fence for fence in self._held.values() if now - fence.renewed_at > fence.lease_s / 2]
+        for fence in stale:
+            fence.lose()
 
     def _tell_all(self, tell: Any) -> None:
         with self._lock:

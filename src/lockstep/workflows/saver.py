@@ -65,6 +65,8 @@ class Fence:
     node_timeout_s: float | None = None
     moved_at: float = field(default_factory=time.monotonic)
     """When a node last began or ended."""
+    renewed_at: float = field(default_factory=time.monotonic)
+    """When the lease was last known to be renewed."""
 
     @property
     def stuck(self) -> bool:
@@ -223,6 +225,7 @@ class DjangoSaver(BaseCheckpointSaver[int]):
             if fence.lost:
                 raise Fenced
             facts |= {"run": fence.run, "epoch": fence.epoch, "lease_s": fence.lease_s}
+        began = time.monotonic()
         (reply,) = apart.query(
             COMMIT,
             (
@@ -233,6 +236,8 @@ class DjangoSaver(BaseCheckpointSaver[int]):
             ),
         )  # fmt: skip
         self._pending.pop(thread, None)
+        if fence is not None:
+            fence.renewed_at = began
         if fence is not None and reply != "{}":
             answer = json.loads(reply)
             if answer.get("fenced"):
