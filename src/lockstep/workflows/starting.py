@@ -95,7 +95,7 @@ def start(
 
 def _run(alias: str, row: Mapping[str, Any]) -> Run:
     fields = Run._meta.concrete_fields
-    values = [field.to_python(row[field.column]) for field in fields]
+    values = [field.to_python(row[str(field.column)]) for field in fields]
     return Run.from_db(alias, [field.attname for field in fields], values)
 
 
