@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 import psycopg
-from django.db import Error, connections, transaction
+from django.db import DataError, Error, connections, transaction
 from django.db.backends.signals import connection_created
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -55,6 +55,7 @@ class Apart:
         what: what is written there, as messages name it: ``the ledger``.
         section: settings with ``database`` and ``pooler``.
         error: what is raised when it cannot be written.
+        refused: what is raised when the database takes no such value; ``error`` where it is the same to callers.
         advice: end of that message.
         most: connections of one process.
     """
@@ -65,12 +66,14 @@ class Apart:
         section: Section[Any],
         error: type[LockstepError],
         *,
+        refused: type[LockstepError] | None = None,
         advice: str = "",
         most: int = 2,
     ) -> None:
         self.what = what
         self.section = section
         self.error = error
+        self.refused = refused or error
         self.advice = advice
         self.most = most
         self._pools: dict[tuple[int, str], ConnectionPool] = {}
@@ -103,6 +106,13 @@ class Apart:
                 f"A pooler before the database {alias!r} hands connections round, and prepared statements are lost"
                 f' there: set LOCKSTEP["{self.section.name}"]["pooler"] = "transaction".'
             ) from error
+        except (
+            psycopg.DataError,
+            DataError,
+        ) as error:  # without its text, which quotes what was refused
+            raise self.refused(
+                f"{self.what[0].upper()}{self.what[1:]} takes no such value ({type(error).__name__})."
+            ) from None
         except (psycopg.Error, PoolTimeout, Error) as error:  # Django's own where a test's connection serves
             raise self.error(
                 f"{self.what[0].upper()}{self.what[1:]} on the database {alias!r} cannot be written"

@@ -7,10 +7,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["dumps"]
+__all__ = ["dumps", "storable"]
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """The escaped character, and not a backslash that ``u0000`` happens to follow."""
+
+
+def storable(text: str) -> bool:
+    """Whether PostgreSQL takes it: no NUL, no half of a surrogate pair."""
+    return "\0" not in text and SURROGATE.search(text) is None
 
 
 def dumps(facts: Mapping[str, Any]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lockstep.core.apart import Apart
 from lockstep.workflows.conf import section
-from lockstep.workflows.exceptions import EngineError
+from lockstep.workflows.exceptions import EngineError, RowRefused
 
 __all__ = ["apart"]
 
-apart = Apart("the state of runs", section, EngineError)
+apart = Apart("the state of runs", section, EngineError, refused=RowRefused)

@@ -9,20 +9,23 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
+from django.db import DatabaseError, close_old_connections
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 
-from lockstep.core import context
+from lockstep.core import context, jsonb
+from lockstep.core.testruns import under_test_runner
 from lockstep.workflows import registry, tracing, versions
 from lockstep.workflows.conf import settings
 from lockstep.workflows.connection import apart
 from lockstep.workflows.exceptions import EngineError, Fenced, HistoryLost, TopologyMismatch, UnknownWorkflow
-from lockstep.workflows.graphs import Graph
+from lockstep.workflows.graphs import Graph, levels
 from lockstep.workflows.ownership import Held, here
 from lockstep.workflows.saver import DjangoSaver
-from lockstep.workflows.tracing import traced
+from lockstep.workflows.tracing import told_safely, traced
 
 __all__ = ["advance"]
 
@@ -57,6 +60,8 @@ def advance(run: str, *, ring: Callable[[str], object] | None = None) -> str | N
         EngineError: the database cannot be reached; the run is taken up by whoever sweeps.
     """
     owner = here()
+    if not under_test_runner():
+        close_old_connections()  # one that broke since would break this run too
     held = owner.acquire(run)
     if held is None:
         return None
@@ -76,7 +81,7 @@ def _release(held: Held, end: End) -> dict[str, Any]:
     parts = {
         "status": end.status, "reason": end.reason, "node": end.node, "error": end.error, "taken": end.taken or None,
     }  # fmt: skip
-    told = json.dumps({name: part for name, part in parts.items() if part is not None})
+    told = jsonb.dumps({name: part for name, part in parts.items() if part is not None})
     if end.result is not None:
         told = f'{told[:-1]},"result":{end.result}}}'
     (reply,) = apart.query(RELEASE, (held.id, held.fence.epoch, told))
@@ -105,13 +110,12 @@ class _Advance:
         except UnknownWorkflow as error:
             return End("blocked", "version_missing", error=_told(error))
         except Exception as error:  # a module that cannot be imported, a graph that does not compile
-            logger.exception("The graph of run %s cannot be built.", self.held.id)
+            logger.error("The graph of run %s cannot be built: %s", self.held.id, told_safely(error))
             return End("blocked", "graph_broken", error=_told(error))
         self.held.fence.node_timeout_s = workflow.node_timeout_s or settings().node_timeout_s
         self.tracer = tracing.Tracer(here().name, found.codec, fence=self.held.fence)
         self.saver = DjangoSaver(fence=self.held.fence, codec=found.codec, tracer=self.tracer)
-        # a thread that bears the run's own name is no other run's
-        self.saver.empty = not self.row["transitions"] and self.row["thread"] == self.held.id
+        self.saver.empty = not self.row["transitions"] and self.row["alone"]
         self.graph = found.with_saver(self.saver)
         self.config: Any = {
             "configurable": {"thread_id": self.row["thread"]},
@@ -131,7 +135,7 @@ class _Advance:
         except Exception as error:
             if self.held.fence.lost:
                 raise Fenced from error
-            logger.exception("Run %s failed.", self.held.id)
+            logger.error("Run %s failed at %s: %s", self.held.id, self.tracer.failed, told_safely(error))
             return self._failed(error, _name(error))
 
     def _worked(self, found: Graph) -> End:
@@ -147,7 +151,7 @@ class _Advance:
             self.saver.flush()
             if self.held.fence.cancelled:
                 return End("cancelled", "cancelled", taken=self.taken)
-            if self.tracer.asked or found.pauses:
+            if self.tracer.asked or found.pauses:  # else nothing has stopped it
                 state = self.graph.get_state(self.config)
                 if state.next:
                     return End("waiting", taken=self.taken, node=", ".join(state.next))
@@ -156,10 +160,13 @@ class _Advance:
     def _run(self, found: Graph, given: Any) -> Any:
         if found.is_async:
             with asyncio.Runner() as loop:
-                return loop.run(
-                    self.graph.ainvoke(given, self.config, durability="sync", control=self.control)
-                )
+                return loop.run(self._arun(given))
         return self.graph.invoke(given, self.config, durability="sync", control=self.control)
+
+    async def _arun(self, given: Any) -> Any:
+        if not under_test_runner():
+            await sync_to_async(close_old_connections)()
+        return await self.graph.ainvoke(given, self.config, durability="sync", control=self.control)
 
     def _given(self, found: Graph) -> Any:
         """What LangGraph is called with: the input, the answers that came in, or nothing but to go on."""
@@ -171,6 +178,8 @@ class _Advance:
         if head is None or head.checkpoint["id"] != self.row["head"]:
             raise HistoryLost
         missing = found.missing(head.checkpoint["channel_values"])
+        state = self.graph.get_state(self.config, subgraphs=True)
+        missing += [name for level in levels(state) for name in found.gone(self.saver, level)]
         if missing:
             raise TopologyMismatch(
                 f"The run goes on at {', '.join(map(repr, missing))}, and version {self.row['version']!r} of"
@@ -178,18 +187,25 @@ class _Advance:
                 " old one declared until its last run has ended.",
                 node=missing[0],
             )
-        state = self.graph.get_state(self.config)
+        self._demand_history()
         if self.row["died"]:
             self._note_deaths()
             if self.row["crash_count"] > settings().most_crashes:
                 return End("dead", "crashed", node=", ".join(state.next))
-        pending = {interrupt.id for interrupt in state.interrupts}
+        pending = {interrupt.id for level in (state, *levels(state)) for interrupt in level.interrupts}
         answers: dict[str, Any] = {}
         for answer in self.row["answers"]:
             self.taken.append(answer["interrupt"])
             if answer["interrupt"] in pending:  # else it was gone on with before a worker died
                 answers[answer["interrupt"]] = _answer(answer)
         return Command(resume=answers) if answers else None
+
+    def _demand_history(self) -> None:
+        """A graph within the graph that asked goes on from its own state; without it, it would begin anew."""
+        for ns in {answer["ns"] for answer in self.row["answers"]} - {""}:
+            place = {"thread_id": self.row["thread"], "checkpoint_ns": ns}
+            if self.saver.get_tuple({"configurable": place}) is None:
+                raise HistoryLost
 
     def _note_deaths(self) -> None:
         """Those that were to run when the last owner died: which of them had begun, nobody knows."""
@@ -221,7 +237,10 @@ class _Advance:
 
     def _user(self) -> Any:
         key = self.row["user_id"]
-        return get_user_model()._default_manager.filter(pk=key).first() if key else None
+        try:
+            return get_user_model()._default_manager.filter(pk=key).first() if key else None
+        except DatabaseError as error:
+            raise EngineError(f"The user of the run cannot be looked up ({type(error).__name__}).") from None
 
 
 def _unfinished(state: Any, ns: str) -> Iterator[tuple[Any, int | None, str]]:

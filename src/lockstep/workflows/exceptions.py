@@ -21,6 +21,7 @@ __all__ = [
     "NotImportable",
     "NotReplayable",
     "NotRetryable",
+    "RowRefused",
     "RunBusy",
     "StateTooLarge",
     "ToolDied",
@@ -40,6 +41,10 @@ class WorkflowError(LockstepError):
 
 class EngineError(WorkflowError, RuntimeError):
     """Runs cannot be written. See the error that caused this."""
+
+
+class RowRefused(WorkflowError, ValueError):
+    """The database takes no such value: half a character, NUL, a name that is too long."""
 
 
 class Fenced(WorkflowError, RuntimeError):

@@ -16,16 +16,12 @@ DELAY_S = 0.015
 _waiting: deque[tuple[float, Callable[[], None]]] = deque()
 _awake = threading.Condition()
 _thread: threading.Thread | None = None
-_pid = 0
 
 
 def soon(flush: Callable[[], None]) -> None:
     """Call it in a moment, from a thread of its own; it raises nothing."""
-    global _thread, _pid
+    global _thread
     with _awake:
-        if _pid != os.getpid():  # after a fork there is no thread
-            _pid, _thread = os.getpid(), None
-            _waiting.clear()
         _waiting.append((time.monotonic() + DELAY_S, flush))
         if _thread is None:
             _thread = threading.Thread(target=_flush, name="lockstep-flush", daemon=True)
@@ -47,3 +43,13 @@ def _flush() -> None:
             time.sleep(left)
         else:
             flush()
+
+
+def _forked() -> None:
+    """The thread stayed behind, and what waited is the parent's."""
+    global _awake, _thread
+    _awake, _thread = threading.Condition(), None
+    _waiting.clear()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -12,13 +12,13 @@ from langgraph._internal._serde import (
 )
 from langgraph.graph.state import CompiledStateGraph, StateGraph
 from langgraph.pregel import Pregel
-from langgraph.types import Send
+from langgraph.types import Send, StateSnapshot
 
 from lockstep.workflows.saver import DjangoSaver
 from lockstep.workflows.state import codec, digest
 from lockstep.workflows.tracing import Node
 
-__all__ = ["Graph"]
+__all__ = ["Graph", "levels"]
 
 BRANCH = "branch:to:"
 TASKS = "__pregel_tasks"
@@ -71,11 +71,43 @@ class Graph:
     def digest(self) -> str:
         return digest(json.dumps(self.topology, sort_keys=True))
 
-    def missing(self, values: dict[str, Any]) -> list[str]:
-        """Nodes that a state is about to run and the graph has not. LangGraph would end there as if all were well."""
+    def missing(self, values: dict[str, Any], ns: str = "") -> list[str]:
+        """Nodes that a state is about to run and the graph has not. LangGraph would end there as if all were well.
+
+        Args:
+            ns: namespace of the graph within it whose state this is.
+        """
+        graph = (
+            self._within.get("|".join(part.split(":")[0] for part in ns.split("|"))) if ns else self.compiled
+        )
         wanted = {name.removeprefix(BRANCH) for name in values if name.startswith(BRANCH)}
         wanted |= {send.node for send in values.get(TASKS) or () if isinstance(send, Send)}
-        return sorted(wanted - set(self.compiled.nodes))
+        return sorted(wanted - set(graph.nodes)) if graph is not None else []
+
+    @cached_property
+    def _within(self) -> dict[str, Pregel[Any, Any, Any, Any]]:
+        """Graphs within it by the names of the nodes that hold them; not those that a node builds while it runs."""
+        return {
+            name: graph
+            for name, graph in self.compiled.get_subgraphs(recurse=True)
+            if isinstance(graph, Pregel)
+        }
+
+    def gone(self, saver: DjangoSaver, level: StateSnapshot) -> list[str]:
+        """The same of a state within the run's, which its snapshot does not show: LangGraph has left them out."""
+        place = level.config["configurable"]
+        if not place.get("checkpoint_id"):
+            return []
+        found = saver.get_tuple({"configurable": place})
+        return self.missing(found.checkpoint["channel_values"], place["checkpoint_ns"]) if found else []
+
+
+def levels(state: StateSnapshot) -> Iterator[StateSnapshot]:
+    """The states within a state: of graphs that were begun and have not come to their end."""
+    for task in state.tasks:
+        if isinstance(task.state, StateSnapshot):
+            yield task.state
+            yield from levels(task.state)
 
 
 def _graphs(given: Pregel[Any, Any, Any, Any]) -> Iterator[Pregel[Any, Any, Any, Any]]:

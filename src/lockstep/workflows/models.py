@@ -187,10 +187,21 @@ class Run(models.Model):
     @property
     def state(self) -> dict[str, Any]:
         """Values of its graph's channels as they were last committed; empty where it has not begun or they expired."""
-        from lockstep.workflows import reading
+        from lockstep.workflows import registry
+        from lockstep.workflows.exceptions import UnknownWorkflow
+        from lockstep.workflows.saver import DjangoSaver
 
-        found = reading.one(self.codec, self.thread, "", self.head) if self.head else None
-        values = found.checkpoint["channel_values"] if found else {}
+        if not self.head:
+            return {}
+        place: Any = {"configurable": {"thread_id": self.thread, "checkpoint_id": self.head}}
+        saver = DjangoSaver(codec=self.codec)
+        try:
+            graph = registry.find(self.workflow, self.version).graph()
+        except UnknownWorkflow:  # what its channels are made of is not known, only what was kept of them
+            found = saver.get_tuple(place)
+            values = found.checkpoint["channel_values"] if found else {}
+        else:
+            values = graph.with_saver(saver).get_state(place).values
         return {name: value for name, value in values.items() if not name.startswith(INTERNAL)}
 
     @property

@@ -97,7 +97,8 @@ class Owner:
             yield
         finally:
             with self._lock:
-                self._held.pop(held.id, None)
+                if self._held.get(held.id) is held.fence:  # and not a later one's, in a pool of threads
+                    del self._held[held.id]
 
     def close(self) -> None:
         """End the session."""

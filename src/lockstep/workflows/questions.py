@@ -14,6 +14,7 @@ from typing import Any
 from django.utils import timezone
 from langgraph.types import interrupt
 
+from lockstep.core.jsonb import storable
 from lockstep.workflows import schemas
 from lockstep.workflows.codec import Codec
 from lockstep.workflows.plain import plain
@@ -89,6 +90,7 @@ def request_review(
         raise TypeError(str(error)) from error
     if schema is not None:
         schemas.check(schema)
+        plain(schema, f"schema of request_review({action!r})")
     due = _due(expires)
     answer = interrupt(
         {
@@ -124,9 +126,10 @@ def asked(value: Any, codec: Codec) -> Question:
 
 
 def _named(what: str, given: str) -> str:
-    if not isinstance(given, str) or len(given) > LONGEST[what] or "\0" in given:
+    if not isinstance(given, str) or len(given) > LONGEST[what] or not storable(given):
         raise ValueError(
-            f"{what} is a text of {LONGEST[what]} characters at most without NUL, not {given!r:.80}."
+            f"{what} is a text of {LONGEST[what]} characters at most, without NUL or half characters:"
+            f" not {given!r:.80}."
         )
     return given
 

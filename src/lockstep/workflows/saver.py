@@ -32,7 +32,7 @@ from lockstep.workflows import flushing, reading, state
 from lockstep.workflows.codec import Codec, Serde
 from lockstep.workflows.conf import settings
 from lockstep.workflows.connection import apart
-from lockstep.workflows.exceptions import Fenced, StateTooLarge
+from lockstep.workflows.exceptions import Fenced, RowRefused, StateTooLarge
 from lockstep.workflows.state import digest
 from lockstep.workflows.tracing import Tracer
 
@@ -87,8 +87,8 @@ class _Known:
     """What the last checkpoint of a namespace holds, and which row holds it."""
 
     checkpoint: str
-    channels: dict[str, tuple[Any, str, str]]
-    """Channel -> its version, the checkpoint that has the value, SHA-256 of it."""
+    channels: dict[str, tuple[Any, str, str, int]]
+    """Channel -> its version, the checkpoint that has the value, SHA-256 of it, its bytes."""
 
 
 @dataclass(slots=True)
@@ -166,6 +166,8 @@ class DjangoSaver(BaseCheckpointSaver[int]):
     ) -> None:
         thread, ns, checkpoint = _place(config)
         regular, special = parts(self.codec, writes)
+        if len(regular) > settings().max_state_bytes / 4:  # a character has four bytes at most
+            _bounded({name: _bytes(self.codec.dumps(value)) for name, value in writes})
         urgent = any(name in WRITES_IDX_MAP for name, _ in writes) or under_test_runner()
         with self._lock:
             self._raise_failed()
@@ -226,15 +228,19 @@ class DjangoSaver(BaseCheckpointSaver[int]):
                 raise Fenced
             facts |= {"run": fence.run, "epoch": fence.epoch, "lease_s": fence.lease_s}
         began = time.monotonic()
-        (reply,) = apart.query(
-            COMMIT,
-            (
-                json.dumps(facts), state, meta,
-                f"[{','.join(pending.writes.values())}]" if pending.writes else None,
-                json.dumps(pending.nodes) if pending.nodes and fence else None,
-                json.dumps(pending.stops) if pending.stops and fence else None,
-            ),
-        )  # fmt: skip
+        try:
+            (reply,) = apart.query(
+                COMMIT,
+                (
+                    json.dumps(facts), state, meta,
+                    f"[{','.join(pending.writes.values())}]" if pending.writes else None,
+                    json.dumps(pending.nodes) if pending.nodes and fence else None,
+                    json.dumps(pending.stops) if pending.stops and fence else None,
+                ),
+            )  # fmt: skip
+        except RowRefused:
+            self._pending.pop(thread, None)  # the next statement would be refused for it, too
+            raise
         self._pending.pop(thread, None)
         if fence is not None:
             fence.renewed_at = began
@@ -261,7 +267,6 @@ class DjangoSaver(BaseCheckpointSaver[int]):
         known = _Known(checkpoint["id"], {})
         kept: dict[str, str] = {}
         parts: list[str] = []
-        size = 0
         for name, value in checkpoint["channel_values"].items():
             version = versions.get(name)
             if (
@@ -274,20 +279,10 @@ class DjangoSaver(BaseCheckpointSaver[int]):
                 known.channels[name] = earlier[name]
                 continue
             text = self.codec.dumps(value, name=f"state.{name}")
-            size += len(text)
             parts.append(f"{json.dumps(name)}:{text}")
-            if len(text) >= SPARED:
-                known.channels[name] = (version, checkpoint["id"], digest(text))
-            else:
-                known.channels[name] = (None, checkpoint["id"], digest(text))
-        most = settings().max_state_bytes
-        if size > most:
-            raise StateTooLarge(
-                f"The state has {size:,} bytes, and {most:,} are allowed; {max(parts, key=len).split(':', 1)[0]} is the"
-                " largest part. Keep files outside and a reference in the state, or raise"
-                ' LOCKSTEP["workflows"]["max_state_bytes"].',
-                size=size,
-            )
+            kept_as = version if len(text) >= SPARED else None
+            known.channels[name] = (kept_as, checkpoint["id"], digest(text), _bytes(text))
+        _bounded({name: size for name, (*_, size) in known.channels.items()})
         return f"{{{','.join(parts)}}}", kept, known
 
     def _meta(self, checkpoint: Checkpoint, metadata: Mapping[str, Any], kept: Mapping[str, str]) -> str:
@@ -419,6 +414,21 @@ def parts(codec: Codec, writes: Sequence[tuple[str, Any]]) -> tuple[str, str]:
     return f"{{{','.join(regular)}}}", f"{{{','.join(special)}}}"
 
 
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _bounded(sizes: Mapping[str, int]) -> None:
+    size, most = sum(sizes.values()), settings().max_state_bytes
+    if size > most:
+        raise StateTooLarge(
+            f"The state has {size:,} bytes, and {most:,} are allowed; {max(sizes, key=sizes.__getitem__)!r} is the"
+            " largest part. Keep files outside and a reference in the state, or raise"
+            ' LOCKSTEP["workflows"]["max_state_bytes"].',
+            size=size,
+        )
+
+
 def _place(config: RunnableConfig) -> tuple[str, str, str]:
     """Thread, namespace and checkpoint that a configuration names."""
     given = config["configurable"]
@@ -429,4 +439,4 @@ def _place(config: RunnableConfig) -> tuple[str, str, str]:
 
 
 def _fingerprint(known: _Known) -> str:
-    return digest(*(f"{name} {of}" for name, (_, _, of) in sorted(known.channels.items())))
+    return digest(*(f"{name} {of}" for name, (_, _, of, _) in sorted(known.channels.items())))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,7 +24,7 @@ from lockstep.workflows.questions import asked
 if TYPE_CHECKING:
     from lockstep.workflows.saver import Fence
 
-__all__ = ["Attempt", "Node", "Traced", "Tracer", "attempt", "current", "kind_of", "traced"]
+__all__ = ["Attempt", "Node", "Traced", "Tracer", "attempt", "current", "kind_of", "told_safely", "traced"]
 
 ERROR = "__error__"
 INTERRUPT = "__interrupt__"
@@ -140,7 +141,7 @@ class Tracer:
         self._moved()
         attempt.ended = time.monotonic()
         if isinstance(error, GraphBubbleUp):
-            attempt.stopped = True
+            attempt.stopped = self.asked = True
         elif error is not None:
             attempt.error = kind_of(error)
             self.failed = attempt.node
@@ -229,6 +230,12 @@ def kind_of(error: BaseException) -> str:
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return name[:200]
+
+
+def told_safely(error: BaseException) -> str:
+    """Kind and place of an error, for logs: its text may hold anything that the node was given."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-10)
+    return "\n".join([kind_of(error), *(f"  {at.filename}:{at.lineno} in {at.name}" for at in frames)])
 
 
 def _give_back() -> None:

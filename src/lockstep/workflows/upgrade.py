@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from lockstep.workflows import reading, registry
 from lockstep.workflows.exceptions import UnknownWorkflow, WorkflowError
+from lockstep.workflows.graphs import levels
 from lockstep.workflows.models import GraphVersion, Run
 from lockstep.workflows.registry import Workflow
+from lockstep.workflows.saver import DjangoSaver
 
 __all__ = ["Broken", "broken_runs", "drift"]
 
@@ -76,4 +78,8 @@ def _trouble(run: Run) -> str:
     if head is None:
         return "Its latest checkpoint is gone."
     missing = graph.missing(head.checkpoint["channel_values"])
+    if not missing:
+        saver = DjangoSaver(codec=graph.codec)
+        state = graph.with_saver(saver).get_state(head.config, subgraphs=True)
+        missing = [name for level in levels(state) for name in graph.gone(saver, level)]
     return f"It goes on at {', '.join(missing)}, and the graph has no such node." if missing else ""

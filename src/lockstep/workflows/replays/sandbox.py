@@ -36,7 +36,7 @@ from lockstep.workflows.replays.log import Departed, Log
 from lockstep.workflows.replays.record import Point
 from lockstep.workflows.saver import Fence, parts
 from lockstep.workflows.state import digest
-from lockstep.workflows.tracing import Attempt, Tracer, kind_of, traced
+from lockstep.workflows.tracing import Attempt, Tracer, kind_of, told_safely, traced
 
 __all__ = ["Sandbox", "Seen", "as_json"]
 
@@ -110,7 +110,9 @@ class Sandbox:
                 pass
             except Exception as error:
                 if not seen.errors:
-                    logger.info("A transition of run %s fails in its replay.", self.run.pk, exc_info=True)
+                    logger.info(
+                        "A transition of run %s fails in its replay: %s", self.run.pk, told_safely(error)
+                    )
                     seen.error = kind_of(error)
         return seen
 

@@ -24,8 +24,8 @@ BEGIN
         wait := lockstep_workflows_id_v1($1::text, x.interrupt);
         INSERT INTO lockstep_workflows_wait AS w (id, run_id, interrupt_id, task_id, ns, node, kind, status, name, key,
             digest, assignee, payload, schema, due_at, decision, answered_by, subject, at, expires_at)
-        VALUES (wait, $1, x.interrupt, x.task, x.ns, x.node, x.kind, 'open', x.name, x.key, x.digest, x.assignee,
-            x.payload, x.schema, coalesce((x.due ->> 'at')::timestamptz,
+        VALUES (wait, $1, x.interrupt, x.task, x.ns, left(x.node, 200), x.kind, 'open', x.name, x.key, x.digest,
+            x.assignee, x.payload, x.schema, coalesce((x.due ->> 'at')::timestamptz,
                 clock_timestamp() + make_interval(secs => (x.due ->> 'in_s')::float8)), '', '', about, moment, expires)
         ON CONFLICT (id, expires_at) DO UPDATE SET status = 'open', name = excluded.name, key = excluded.key,
             digest = excluded.digest, assignee = excluded.assignee, payload = excluded.payload,

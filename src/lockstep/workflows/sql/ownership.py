@@ -24,8 +24,6 @@ DECLARE
     died boolean;
     previous text;
 BEGIN
-    -- lost with the server's last second, nothing is: what its owner writes next finds another epoch then
-    PERFORM set_config('synchronous_commit', 'off', true);
     SELECT * INTO a FROM jsonb_to_record(asked) AS x (owner text, pid int, since timestamptz, lease_s float8,
         most_crashes int);
     SELECT * INTO r FROM lockstep_workflows_run AS known WHERE known.id = $1 FOR UPDATE SKIP LOCKED;
@@ -39,7 +37,12 @@ BEGIN
         RETURN NULL;
     END IF;
     IF r.status = 'queued' THEN
-        PERFORM pg_advisory_xact_lock(hashtextextended('lockstep.thread ' || r.thread, 0));
+        -- starts of the thread take these locks in the other order, and hold them as long as their callers like
+        IF NOT pg_try_advisory_xact_lock(hashtextextended('lockstep.thread ' || r.thread, 0)) THEN
+            UPDATE lockstep_workflows_run AS known SET rung_at = clock_timestamp() - interval '9 seconds'
+            WHERE known.id = r.id;
+            RETURN NULL;
+        END IF;
         IF EXISTS (SELECT FROM lockstep_workflows_run AS other WHERE other.thread = r.thread AND other.id <> r.id
             AND (other.status IN ('running', 'waiting', 'blocked')
                 OR other.status = 'queued' AND (other.at, other.id) < (r.at, r.id))) THEN
@@ -64,6 +67,8 @@ BEGIN
         PERFORM lockstep_workflows_forget_v1(r.thread, r.rolls_back);
     END IF;
     RETURN to_jsonb(r) || jsonb_build_object('died', died, 'previous', previous,
+        'alone', NOT EXISTS (SELECT FROM lockstep_workflows_run AS other
+            WHERE other.thread = r.thread AND other.id <> r.id),
         'input', (SELECT c.data FROM lockstep_workflows_runcontent AS c
             WHERE c.run_id = r.id AND c.kind = 'input' AND c.expires_at = r.expires_at),
         'answers', (SELECT coalesce(jsonb_agg(jsonb_build_object('interrupt', w.interrupt_id, 'answer', w.answer,
@@ -143,6 +148,11 @@ BEGIN
             AND w.expires_at = r.expires_at AND w.status IN ('answered', 'expired') AND w.taken_at IS NULL) THEN
             t.status := 'queued';
         END IF;
+        IF t.status = 'waiting' AND NOT EXISTS (SELECT FROM lockstep_workflows_wait AS w WHERE w.run_id = r.id
+            AND w.expires_at = r.expires_at AND w.status = 'open') THEN
+            t.status := 'blocked';
+            t.reason := 'nothing_asked';
+        END IF;
         UPDATE lockstep_workflows_run AS known SET status = t.status, reason = left(coalesce(t.reason, ''), 100),
             node = left(coalesce(t.node, ''), 200), owner = '', owner_pid = NULL, owner_since = NULL,
             lease_until = NULL,
@@ -164,7 +174,7 @@ END $body$
 
 # A doorbell may die with the worker that was about to take the run. Where nobody has time the pauses grow, so that the
 # broker is not filled with doorbells of the same run.
-_AGAIN = "greatest(interval '0.5 seconds', (moment - r.lease_until) / 4)"
+_AGAIN = "least(interval '1 minute', greatest(interval '0.5 seconds', (moment - r.lease_until) / 4))"
 
 # Whatever a lost doorbell, a dead worker or the time has left to do. Nobody waits: what another sweeper has, it has.
 _SWEEP = """
@@ -209,7 +219,7 @@ BEGIN
     ), overheard AS (
         SELECT r.id FROM lockstep_workflows_run AS r
         WHERE r.status = 'queued' AND (r.rung_at IS NULL AND r.at <= moment - make_interval(secs => patience_s)
-            OR r.rung_at < moment - greatest(interval '10 seconds', (moment - r.at) / 4))
+            OR r.rung_at < moment - least(interval '1 minute', greatest(interval '10 seconds', (moment - r.at) / 4)))
             AND NOT EXISTS (SELECT FROM lockstep_workflows_run AS other WHERE other.thread = r.thread
                 AND other.id <> r.id AND other.status IN ('running', 'waiting', 'blocked'))
         ORDER BY r.at LIMIT most FOR UPDATE SKIP LOCKED

@@ -98,6 +98,10 @@ BEGIN
     IF NOT FOUND OR r.status NOT IN ('failed', 'dead', 'blocked', 'cancelled') OR r.expires_at <= clock_timestamp() THEN
         RETURN CASE WHEN r.expires_at <= clock_timestamp() THEN 'expired' ELSE r.status END;
     END IF;
+    IF r.head <> '' AND EXISTS (SELECT FROM lockstep_workflows_checkpoint AS c WHERE c.thread = r.thread AND c.ns = ''
+        AND c.checkpoint_id > r.head AND c.run_id <> r.id) THEN
+        RETURN 'overtaken by another run of its thread';
+    END IF;
     UPDATE lockstep_workflows_run AS known SET status = 'queued', reason = '', node = '', ended_at = NULL,
         crash_count = 0, cancel_requested = false, rung_at = clock_timestamp() WHERE known.id = $1;
     DELETE FROM lockstep_workflows_runcontent AS c

@@ -55,7 +55,7 @@ BEGIN
             lockstep_workflows_expiry_v1(statement_timestamp()));
     ELSE
         UPDATE lockstep_workflows_run AS known SET lease_until = moment + make_interval(secs => t.lease_s),
-            transitions = known.transitions + CASE WHEN t.id IS NOT NULL AND t.ns = '' THEN 1 ELSE 0 END,
+            transitions = known.transitions + CASE WHEN t.id <> known.head AND t.ns = '' THEN 1 ELSE 0 END,
             head = CASE WHEN t.id IS NOT NULL AND t.ns = '' THEN t.id ELSE known.head END,
             crash_count = CASE WHEN t.id IS NOT NULL THEN 0 ELSE known.crash_count END
         WHERE known.id = t.run AND known.epoch = t.epoch AND known.status = 'running'
@@ -88,8 +88,8 @@ BEGIN
     IF nodes IS NOT NULL THEN
         INSERT INTO lockstep_workflows_nodeexecution (run_id, epoch, ns, step, node, task_id, attempt, status,
             error_kind, output_digest, checkpoint, started_at, elapsed_ms, worker, at)
-        SELECT t.run, t.epoch, x.ns, x.step, x.node, x.task, x.attempt, x.status, x.error, x.digest, x.checkpoint,
-            moment - make_interval(secs => x.ago), x.ms, x.worker, moment
+        SELECT t.run, t.epoch, x.ns, x.step, left(x.node, 200), x.task, x.attempt, x.status, x.error, x.digest,
+            x.checkpoint, moment - make_interval(secs => x.ago), x.ms, x.worker, moment
         FROM jsonb_to_recordset(nodes) AS x (ns text, step int, node text, task text, attempt int, status text,
             error text, digest text, checkpoint text, ago float8, ms float8, worker text);
     END IF;

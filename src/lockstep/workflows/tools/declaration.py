@@ -16,6 +16,7 @@ from lockstep.workflows.exceptions import Fenced, ToolMisused
 from lockstep.workflows.tools import flow, ledger, places, processes, threads
 from lockstep.workflows.tools.failures import Classifier, Failure, Kind, failure_of
 from lockstep.workflows.tools.ledger import Call
+from lockstep.workflows.tracing import told_safely
 
 __all__ = ["Backoff", "Tool", "tool"]
 
@@ -121,8 +122,12 @@ class Tool(Generic[R]):
     def failure_of(self, error: BaseException) -> Failure:
         try:
             return failure_of(error, self.effect, self.classify)
-        except Exception:
-            logger.exception("The classifier of tool %r failed; the error counts as permanent.", self.name)
+        except Exception as failed:
+            logger.error(
+                "The classifier of tool %r failed; the error counts as permanent: %s",
+                self.name,
+                told_safely(failed),
+            )
             return Failure(Kind.PERMANENT, type(error).__qualname__)
 
     def _check(self) -> None:
@@ -236,8 +241,10 @@ class Tool(Generic[R]):
         assert self.reconcile is not None
         try:
             found = self.reconcile(call.external, dict(bound.arguments))
-        except Exception:
-            logger.exception("The reconcile hook of tool %r failed; a person is asked.", self.name)
+        except Exception as failed:
+            logger.error(
+                "The reconcile hook of tool %r failed; a person is asked: %s", self.name, told_safely(failed)
+            )
             return None
         if found is not None and not isinstance(found, flow.Outcome):
             logger.error("The reconcile hook of tool %r gave no Outcome; a person is asked.", self.name)
