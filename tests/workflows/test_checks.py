@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lockstep.workflows import checks
-from lockstep.workflows.checks import check_database, check_langgraph, check_types
+from lockstep.workflows.checks import check_database, check_langgraph, check_times, check_types
 
 
 def with_section(settings: Any, **section: Any) -> None:
@@ -22,7 +22,7 @@ class Elsewhere:
 
 
 def test_a_sound_project_hears_nothing() -> None:
-    assert [*check_database(), *check_types(), *check_langgraph()] == []
+    assert [*check_database(), *check_types(), *check_times(), *check_langgraph()] == []
 
 
 def test_a_database_that_is_not_there_or_not_postgres_or_not_where_runs_are(
@@ -63,3 +63,9 @@ def test_a_class_that_cannot_be_read_back_is_named(name: str, why: str, settings
 def test_another_langgraph_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "version", lambda name: "1.3.0")
     assert [one.id for one in check_langgraph()] == ["lockstep_workflows.W001"]
+
+
+def test_moments_have_a_time_zone(settings: Any) -> None:
+    settings.USE_TZ = False
+    [found] = check_times()
+    assert found.id == "lockstep_workflows.E005"

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from langgraph.channels import DeltaChannel
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.graph import START, StateGraph
+from langgraph.types import Command, Send
 
 from lockstep.testing.workflows import Crashed, go_on, run_inline
 from lockstep.workflows import cancel, receive, registry, retry, start, tool, wait_for_event, workflow
@@ -238,6 +239,16 @@ def test_a_subgraph_whose_history_is_gone_is_not_begun_again() -> None:
     receive("paid", key="7", body={})
     run = go_on(run)
     assert (run.status, run.reason) == ("blocked", "HistoryLost")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("goto", ["gone", Send("gone", {})])
+@pytest.mark.parametrize("within", [False, True])
+def test_a_step_that_leads_nowhere_is_no_end(goto: Any, within: bool) -> None:
+    graph = line(a=lambda state: Command(goto=goto))
+    declared(lambda: line(sub=graph.compile()) if within else graph)
+    run = run_inline("hard", {})
+    assert (run.status, run.reason, run.node) == ("blocked", "TopologyMismatch", "gone")
 
 
 # stops that nobody can answer

@@ -15,7 +15,7 @@ class WorkflowsConfig(AppConfig):
         from lockstep.workflows import checks, keeping, workers
         from lockstep.workflows.replays.notes import notes
 
-        for check in (checks.check_database, checks.check_types, checks.check_langgraph):
+        for check in (checks.check_database, checks.check_types, checks.check_times, checks.check_langgraph):
             register(check, "lockstep")
         keeping.register()
         replay.register(notes)

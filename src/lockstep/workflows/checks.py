@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004  Django's name
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
@@ -12,7 +13,7 @@ from django.utils.module_loading import import_string
 from lockstep.core.placement import misplaced
 from lockstep.workflows.conf import settings
 
-__all__ = ["check_database", "check_langgraph", "check_types"]
+__all__ = ["check_database", "check_langgraph", "check_times", "check_types"]
 
 SERIES = "1.2"
 """Series of LangGraph whose own tests pass with our checkpointer."""
@@ -53,6 +54,19 @@ def check_types(**_: Any) -> list[CheckMessage]:
         )
         for name in names
         if (trouble := _trouble(name))
+    ]
+
+
+def check_times(**_: Any) -> list[CheckMessage]:
+    """E005: moments without a time zone."""
+    if django_settings.USE_TZ:
+        return []
+    return [
+        Error(
+            "lockstep.workflows needs USE_TZ = True: leases, deadlines and answers are moments, not clock faces.",
+            hint="Set USE_TZ = True; Django's docs say how a project moves over.",
+            id="lockstep_workflows.E005",
+        )
     ]
 
 

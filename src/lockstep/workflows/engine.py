@@ -113,7 +113,7 @@ class _Advance:
             logger.error("The graph of run %s cannot be built: %s", self.held.id, told_safely(error))
             return End("blocked", "graph_broken", error=_told(error))
         self.held.fence.node_timeout_s = workflow.node_timeout_s or settings().node_timeout_s
-        self.tracer = tracing.Tracer(here().name, found.codec, fence=self.held.fence)
+        self.tracer = tracing.Tracer(here().name, found.codec, fence=self.held.fence, missing=found.missing)
         self.saver = DjangoSaver(fence=self.held.fence, codec=found.codec, tracer=self.tracer)
         self.saver.empty = not self.row["transitions"] and self.row["alone"]
         self.graph = found.with_saver(self.saver)

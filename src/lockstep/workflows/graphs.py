@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -16,12 +16,11 @@ from langgraph.types import Send, StateSnapshot
 
 from lockstep.workflows.saver import DjangoSaver
 from lockstep.workflows.state import codec, digest
-from lockstep.workflows.tracing import Node
+from lockstep.workflows.tracing import TASKS, Node
 
 __all__ = ["Graph", "levels"]
 
 BRANCH = "branch:to:"
-TASKS = "__pregel_tasks"
 
 
 class Graph:
@@ -71,7 +70,7 @@ class Graph:
     def digest(self) -> str:
         return digest(json.dumps(self.topology, sort_keys=True))
 
-    def missing(self, values: dict[str, Any], ns: str = "") -> list[str]:
+    def missing(self, values: Mapping[str, Any], ns: str = "") -> list[str]:
         """Nodes that a state is about to run and the graph has not. LangGraph would end there as if all were well.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from lockstep.core import context
 from lockstep.core.testruns import under_test_runner
 from lockstep.workflows import links
 from lockstep.workflows.codec import Codec
+from lockstep.workflows.exceptions import TopologyMismatch
 from lockstep.workflows.questions import asked
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = ["Attempt", "Node", "Traced", "Tracer", "attempt", "current", "kind_of
 
 ERROR = "__error__"
 INTERRUPT = "__interrupt__"
+TASKS = "__pregel_tasks"
 MOST_PER_TASK = 50
 """Attempts of one task that are remembered: the last ones."""
 
@@ -101,15 +103,23 @@ class Tracer:
     Args:
         fence: by what right the run is written.
         effects: whether tools may do what they do; False where a run is only replayed.
+        missing: which nodes the graph of a namespace has not, of those that channels lead to.
     """
 
     log: Log | None = None
     """What calls are answered from, where a run is replayed."""
 
     def __init__(
-        self, worker: str, codec: Codec, *, fence: Fence | None = None, effects: bool = True
+        self,
+        worker: str,
+        codec: Codec,
+        *,
+        fence: Fence | None = None,
+        effects: bool = True,
+        missing: Callable[[Mapping[str, Any], str], Sequence[str]] | None = None,
     ) -> None:
         self.worker = worker
+        self.missing = missing
         self.codec = codec
         self.fence = fence
         self.effects = effects
@@ -149,7 +159,12 @@ class Tracer:
     def finished(
         self, task: str, ns: str, checkpoint: str, writes: Sequence[tuple[str, Any]], digest: str
     ) -> Traced:
-        """What a task that wrote leaves behind: a row an attempt, and a question where it stopped for one."""
+        """What a task that wrote leaves behind: a row an attempt, and a question where it stopped for one.
+
+        Raises:
+            TopologyMismatch: it goes on at a node that the graph has not.
+        """
+        self._look_ahead(ns, writes)
         with self._lock:
             attempts = self._attempts.pop(task, [])
         now = time.monotonic()
@@ -175,6 +190,17 @@ class Tracer:
                 node = attempts[-1].node if attempts else ""
                 found.stops += [self._stop(one, task, ns, node) for one in value]
         return found
+
+    def _look_ahead(self, ns: str, writes: Sequence[tuple[str, Any]]) -> None:
+        """LangGraph takes a step that leads nowhere for the end."""
+        sends = [value for name, value in writes if name == TASKS]
+        gone = self.missing({**dict(writes), TASKS: sends}, ns) if self.missing else ()
+        if gone:
+            raise TopologyMismatch(
+                f"A node goes on at {', '.join(map(repr, gone))}, and the graph has no such node: mend the name in"
+                " Command(goto=…) or Send(…), and try the run again.",
+                node=gone[0],
+            )
 
     def _stop(self, interrupt: Any, task: str, ns: str, node: str) -> dict[str, Any]:
         question = asked(interrupt.value, self.codec)
