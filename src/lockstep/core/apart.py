@@ -200,7 +200,8 @@ def _in_savepoint(alias: str, statement: str, params: Params) -> tuple[Any, ...]
         main = next((one for one in _main_threads if one.alias == alias and one.in_atomic_block), None)
         if main is not None:
             with _alone(main.connection):
-                return _borrowed(main.connection, statement, params)
+                if main.in_atomic_block:  # still: its COMMIT waits for this lock
+                    return _borrowed(main.connection, statement, params)
         known = connection.connection is not None
         try:
             with connection.cursor() as cursor:
