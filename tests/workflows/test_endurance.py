@@ -32,8 +32,10 @@ READ = (
 @pytest.mark.usefixtures("transactional_db")
 @pytest.mark.slow
 def test_neither_connections_nor_threads_stay_behind(tmp_path: Path) -> None:
-    names = ("fan_out", "nested", "asynchronous", "linear")
-    runs = [str(start(names[number % 4], {}).pk) for number in range(100)]
+    names = (
+        "fan_out", "nested", "asynchronous", "linear", "reading_on_the_way", "reading_beside", "reading_in_tasks",
+    )  # fmt: skip
+    runs = [str(start(names[number % len(names)], {}).pk) for number in range(105)]
     said = tmp_path / "said.txt"
     environment = workers.environment(tmp_path) | {"PGAPPNAME": f"endurance {tmp_path.name}"[:60]}
     assert run_process(

@@ -25,7 +25,7 @@ from lockstep.workflows.exceptions import EngineError, Fenced, HistoryLost, Topo
 from lockstep.workflows.graphs import Graph, levels
 from lockstep.workflows.ownership import Held, here
 from lockstep.workflows.saver import DjangoSaver
-from lockstep.workflows.tracing import told_safely, traced
+from lockstep.workflows.tracing import close_left, told_safely, traced
 
 __all__ = ["advance"]
 
@@ -146,8 +146,11 @@ class _Advance:
             given = self._given(found)
             if isinstance(given, End):
                 return given
-            with traced(self.tracer):
-                output = self._run(found, given)
+            try:
+                with traced(self.tracer):
+                    output = self._run(found, given)
+            finally:
+                close_left(self.tracer)
             self.saver.flush()
             if self.held.fence.cancelled:
                 return End("cancelled", "cancelled", taken=self.taken)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.errors import GraphBubbleUp
 
@@ -25,7 +27,7 @@ from lockstep.workflows.questions import asked
 if TYPE_CHECKING:
     from lockstep.workflows.saver import Fence
 
-__all__ = ["Attempt", "Node", "Traced", "Tracer", "attempt", "current", "kind_of", "told_safely", "traced"]
+__all__ = ["Attempt", "Node", "Traced", "Tracer", "attempt", "close_left", "current", "kind_of", "told_safely", "traced"]
 
 ERROR = "__error__"
 INTERRUPT = "__interrupt__"
@@ -127,6 +129,8 @@ class Tracer:
         """The node that failed last."""
         self.asked = False
         """Whether a node has stopped for an answer."""
+        self.opened: list[tuple[threading.Thread, BaseDatabaseWrapper]] = []
+        """Connections of Django's that threads of the run have opened."""
         self._attempts: dict[str, list[Attempt]] = {}
         self._lock = threading.Lock()
 
@@ -262,6 +266,24 @@ def told_safely(error: BaseException) -> str:
     """Kind and place of an error, for logs: its text may hold anything that the node was given."""
     frames = traceback.extract_tb(error.__traceback__, limit=-10)
     return "\n".join([kind_of(error), *(f"  {at.filename}:{at.lineno} in {at.name}" for at in frames)])
+
+
+def close_left(tracer: Tracer) -> None:
+    """Close what threads that have ended left open; it would stay so until garbage is collected."""
+    for thread, connection in tracer.opened:
+        if not thread.is_alive():
+            connection.inc_thread_sharing()
+            connection.close()
+    tracer.opened.clear()
+
+
+def _opened(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
+    tracer, thread = _current.get(), threading.current_thread()
+    if tracer is not None and thread is not threading.main_thread():
+        tracer.opened.append((thread, connection))
+
+
+connection_created.connect(_opened, dispatch_uid="lockstep_workflows.tracing")
 
 
 def _give_back() -> None:
