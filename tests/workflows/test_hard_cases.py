@@ -333,6 +333,34 @@ def test_what_a_node_was_given_reaches_no_log(caplog: pytest.LogCaptureFixture) 
     assert "4111-1111" not in caplog.text
 
 
+# graphs that LangGraph takes
+
+
+@pytest.mark.django_db
+def test_a_way_that_only_an_event_loop_can_choose_makes_the_run_one() -> None:
+    async def route(state: State) -> str:
+        return "b"
+
+    def build() -> Any:
+        graph = line(a=lambda state: {"a": 1})
+        graph.add_node("b", lambda state: {"b": 1})
+        graph.add_conditional_edges("a", route, ["b"])
+        return graph
+
+    declared(build)
+    run = run_inline("hard", {})
+    assert (run.status, run.result) == ("succeeded", {"a": 1, "b": 1})
+
+
+@pytest.mark.django_db
+def test_a_context_that_no_run_has_is_refused_when_it_begins() -> None:
+    declared(
+        lambda: StateGraph(State, context_schema=State).add_node("a", lambda state: {}).add_edge(START, "a")
+    )
+    with pytest.raises(TypeError, match="context_schema"):
+        start("hard", {})
+
+
 # size and shape
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 from langgraph.graph import START, StateGraph
 
@@ -642,9 +643,18 @@ def test_a_process_with_many_threads_left_behind_wants_to_retire() -> None:
         with pytest.raises(TimeoutError):
             slow()
         assert threads.wants_to_retire()
+        run = start("linear", {})
+        with pytest.raises(CommandError, match="outlived") as ended:
+            call_command("lockstep_work", "--once")
+        assert ended.value.returncode == 75
+        run.refresh_from_db()
+        assert run.status == "queued"
     finally:
         release.set()
     until(lambda: not threads.wants_to_retire())
+    call_command("lockstep_work", "--once")
+    run.refresh_from_db()
+    assert run.status == "succeeded"
 
 
 def test_a_thread_of_a_tool_has_the_context_and_sees_the_callers_data() -> None:

@@ -34,9 +34,15 @@ class Graph:
                 f"A workflow returns a StateGraph or a compiled graph, not {type(given).__module__}."
                 f"{type(given).__qualname__}."
             )
+        for graph in _graphs(given):
+            if graph.context_schema is not None:
+                raise TypeError(
+                    "A run has no context of LangGraph's (context_schema): put what nodes need into the state, or ask"
+                    " lockstep.core.context for whom they work."
+                )
         self.compiled = given
         self.codec = codec().allowing(_types(given))
-        self.is_async = any(_only_async(node) for graph in _graphs(given) for node in graph.nodes.values())
+        self.is_async = any(_only_async(code) for graph in _graphs(given) for code in _code(graph))
         self.pauses = any(
             graph.interrupt_before_nodes or graph.interrupt_after_nodes for graph in _graphs(given)
         )
@@ -130,6 +136,14 @@ def _types(given: Pregel[Any, Any, Any, Any]) -> tuple[Any, ...]:
     return tuple(sorted(found))
 
 
-def _only_async(node: Any) -> bool:
-    bound = node.bound.bound if isinstance(node.bound, Node) else node.bound
-    return hasattr(bound, "afunc") and bound.afunc is not None and getattr(bound, "func", None) is None
+def _code(graph: Pregel[Any, Any, Any, Any]) -> Iterator[Any]:
+    """What runs in it: its nodes, and what chooses between them."""
+    for node in graph.nodes.values():
+        yield node.bound.bound if isinstance(node.bound, Node) else node.bound
+    if isinstance(graph, CompiledStateGraph):
+        for branches in graph.builder.branches.values():
+            yield from (branch.path for branch in branches.values())
+
+
+def _only_async(code: Any) -> bool:
+    return getattr(code, "afunc", None) is not None and getattr(code, "func", None) is None

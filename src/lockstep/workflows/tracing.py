@@ -27,7 +27,18 @@ from lockstep.workflows.questions import asked
 if TYPE_CHECKING:
     from lockstep.workflows.saver import Fence
 
-__all__ = ["Attempt", "Node", "Traced", "Tracer", "attempt", "close_left", "current", "kind_of", "told_safely", "traced"]
+__all__ = [
+    "Attempt",
+    "Node",
+    "Traced",
+    "Tracer",
+    "attempt",
+    "close_left",
+    "current",
+    "kind_of",
+    "told_safely",
+    "traced",
+]
 
 ERROR = "__error__"
 INTERRUPT = "__interrupt__"

@@ -7,13 +7,14 @@ import threading
 from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from lockstep.workflows import draining
 from lockstep.workflows.conf import settings
 from lockstep.workflows.engine import advance
 from lockstep.workflows.exceptions import EngineError
 from lockstep.workflows.sweeping import due
+from lockstep.workflows.tools import threads
 
 
 class Command(BaseCommand):
@@ -35,11 +36,17 @@ class Command(BaseCommand):
         try:
             if not follow:
                 self._work()
-            while follow and not stop.wait(settings().sweep_s / 2):
+            while follow and not stop.wait(settings().sweep_s / 2) and not threads.wants_to_retire():
                 try:
                     self._work()
                 except EngineError as error:  # whoever may have the run by then takes it up
                     self.stderr.write(f"{error} It is tried again.")
+            if threads.wants_to_retire():
+                raise CommandError(
+                    f"{threads.abandoned()} tools of this process outlived their time, and nobody can stop a thread: it"
+                    " ends here. Let it be started again.",
+                    returncode=75,
+                )
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -47,6 +54,6 @@ class Command(BaseCommand):
 
     def _work(self) -> None:
         """Until nothing is due: a run that ends may let another begin."""
-        while not draining.asked() and (runs := due(1, patience_s=0)):
+        while not draining.asked() and not threads.wants_to_retire() and (runs := due(1, patience_s=0)):
             for run, workflow in runs:
                 self.stdout.write(f"{workflow} {run}: {advance(run) or 'nothing to do'}")
