@@ -530,3 +530,19 @@ DIFFERENT: dict[str, tuple[Any, Any, list[Change]]] = {
 @pytest.mark.parametrize(("old", "new", "expected"), DIFFERENT.values(), ids=DIFFERENT)
 def test_what_differs_is_named_by_its_path(old: Any, new: Any, expected: list[Change]) -> None:
     assert changes(old, new) == expected
+
+
+@pytest.mark.parametrize(
+    ("reference", "trouble"),
+    [("#/$defs/gone", "no such part"), ("https://example.com/a.json", "its own"), ("#/$defs/a", "")],
+)
+def test_a_schema_refers_to_parts_that_it_has(reference: str, trouble: str) -> None:
+    from lockstep.workflows import schemas
+
+    schema = {"$defs": {"a": {"type": "integer"}}, "properties": {"amount": {"$ref": reference}}}
+    if not trouble:
+        schemas.check(schema)
+        assert schemas.problems({"amount": "x"}, schema)
+        return
+    with pytest.raises(ValueError, match=trouble):
+        schemas.check(schema)

@@ -15,18 +15,26 @@ def check(schema: Mapping[str, Any]) -> None:
     """Whether it can be used.
 
     Raises:
-        ValueError: it is no JSON schema, or refers to others that are elsewhere.
+        ValueError: it is no JSON schema, or refers to what is elsewhere or nowhere.
     """
     from jsonschema.exceptions import SchemaError
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
 
     validator = _validator(schema)
     try:
         validator.check_schema(schema)
     except SchemaError as error:
         raise ValueError(f"The schema is no JSON schema: {error.message}") from error
+    parts = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
     for reference in _references(schema):
         if not reference.startswith("#"):
             raise ValueError(f"The schema refers to {reference!r}: keep its parts in its own $defs.")
+        try:
+            parts.lookup(reference)
+        except Unresolvable:
+            raise ValueError(f"The schema refers to {reference!r}, and has no such part.") from None
 
 
 def problems(value: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
