@@ -199,4 +199,4 @@ def asynchronous() -> StateGraph:
     return graph
 
 
-from tests.flows import reading, tools, waiting  # noqa: E402, F401 -- they use what stands above
+from tests.flows import lingering, reading, tools, waiting  # noqa: E402, F401 -- they use what stands above

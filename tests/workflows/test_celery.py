@@ -155,6 +155,19 @@ def test_processes_that_serve_one_run_each_lose_none(redis: str, bell: Any, tmp_
     assert set(done(tmp_path).values()) == {8}
 
 
+def test_a_process_that_tools_left_too_many_threads_is_replaced(
+    redis: str, bell: Any, tmp_path: Path
+) -> None:
+    with worker(redis, tmp_path, "one", "-c", "1"):
+        runs = []
+        for name in ("lingers", "lingers", "linear"):
+            run = start(name, {})
+            runs.append(run)
+            until(lambda run=run: ended(run), timeout_s=60)
+    assert {(run.status, run.epoch, run.crash_count) for run in runs} == {("succeeded", 1, 0)}
+    assert runs[0].result["steps"] != runs[1].result["steps"]
+
+
 def test_a_worker_imports_what_runs_need_before_it_has_a_second_thread(tmp_path: Path) -> None:
     """A process that is forked while the sweeper imports something waits for that import for ever."""
     asked = (

@@ -8,6 +8,8 @@ from typing import Any
 from celery import shared_task
 
 from lockstep.workflows.engine import advance as advance_run
+from lockstep.workflows.tools import threads
+from lockstep.workflows.tools.threads import RETIRED
 
 __all__ = ["advance"]
 
@@ -25,4 +27,8 @@ def advance(self: Any, run: str) -> str:
         except Exception as error:  # whatever a broker's client raises; sweepers see the run
             logger.warning("No worker could be told of run %s (%s).", following, type(error).__name__)
 
-    return advance_run(run, ring=ring) or "nothing to do"
+    said = advance_run(run, ring=ring) or "nothing to do"
+    if threads.wants_to_retire() and not self.request.is_eager:
+        logger.error("%s tools of this process outlived their time: it ends.", threads.abandoned())
+        raise SystemExit(RETIRED)  # its run is let go of, and the pool starts another process
+    return said

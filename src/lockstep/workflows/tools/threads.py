@@ -12,10 +12,12 @@ from django.db import connections
 from lockstep.core import context
 from lockstep.core.testruns import under_test_runner
 
-__all__ = ["MOST", "abandoned", "call", "wants_to_retire"]
+__all__ = ["MOST", "RETIRED", "abandoned", "call", "wants_to_retire"]
 
 MOST = 4
 """Threads left behind with which a process had better end."""
+RETIRED = 75
+"""Its exit status then: another try may succeed."""
 
 R = TypeVar("R")
 _left: set[threading.Thread] = set()

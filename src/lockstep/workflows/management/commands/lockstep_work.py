@@ -45,7 +45,7 @@ class Command(BaseCommand):
                 raise CommandError(
                     f"{threads.abandoned()} tools of this process outlived their time, and nobody can stop a thread: it"
                     " ends here. Let it be started again.",
-                    returncode=75,
+                    returncode=threads.RETIRED,
                 )
         finally:
             for number, handler in before.items():
