@@ -9,14 +9,13 @@ from typing import Any
 
 from langgraph.graph import START, StateGraph
 
-from lockstep.workflows import tool, workflow
+from lockstep.workflows import Backoff, tool, workflow
 from lockstep.workflows.exceptions import ToolFailed
 from lockstep.workflows.tools.threads import MOST
-from tests.flows.tools import QUICK
 from tests.flows.workflows import State
 
 
-@tool(effect="pure", timeout_s=0.05, max_attempts=MOST, backoff=QUICK)
+@tool(effect="pure", timeout_s=0.05, max_attempts=MOST, backoff=Backoff(base_s=0.01, most_s=0.02))
 def linger() -> None:
     time.sleep(60)
 
