@@ -33,6 +33,7 @@ DATABASES = {
         "HOST": _database.pop("host", ""),
         "PORT": _database.pop("port", ""),
         "OPTIONS": _database,
+        "CONN_MAX_AGE": None,  # peers keep theirs, too
     }
 }
 LOCKSTEP = {

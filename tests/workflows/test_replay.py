@@ -33,7 +33,7 @@ from lockstep.workflows.saver import Fence
 from lockstep.workflows.tracing import Attempt, Tracer
 from tests.prompts.conftest import version
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("in_one_commit")]
 
 
 changing: set[str] = set()

@@ -17,7 +17,7 @@ from tests.workflows.test_transfer import moved
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("in_one_commit")]
 ALL = ("view_run", "change_run", "view_runcontent", "export_run")
 
 

@@ -19,7 +19,7 @@ from tests.workflows.test_runs import sql, went
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("in_one_commit")]
 LIST = "admin:lockstep_workflows_run_changelist"
 MARKUP = "<script>alert(1)</script>"
 ALL = ("view_run", "change_run", "view_runcontent")

@@ -44,8 +44,11 @@ def thread(name: str = "t") -> Any:
     return {"configurable": {"thread_id": name}}
 
 
+@pytest.mark.parametrize("commits", ["task by task", "in one"])
 @pytest.mark.django_db(transaction=True)
-def test_the_conformance_suite_in_full() -> None:
+def test_the_conformance_suite_in_full(commits: str, request: pytest.FixtureRequest) -> None:
+    if commits == "in one":
+        request.getfixturevalue("in_one_commit")
     pytest.importorskip("langgraph.checkpoint.conformance")
     from langgraph.checkpoint.conformance.initializer import RegisteredCheckpointer
     from langgraph.checkpoint.conformance.validate import validate
@@ -200,6 +203,46 @@ def test_writes_that_overtake_their_checkpoint_stay_one_row() -> None:
     found = saver.get_tuple(config)
     assert found is not None
     assert found.pending_writes == [("task", "__resume__", ["answer"]), ("task", "__interrupt__", "second")]
+
+
+@pytest.mark.usefixtures("in_one_commit")
+def test_what_a_task_wrote_is_kept_once_with_the_state_that_came_of_it() -> None:
+    long = "An answer of some length. " * 100
+    app = graph(lambda state: {"steps": ["a"], "extra": long}, lambda state: {"steps": [long]})
+    app.invoke({"steps": []}, thread(), durability="sync")
+    assert not CheckpointWrite.objects.exists()
+    first, second = Checkpoint.objects.order_by("checkpoint_id")[2:]
+    assert json.dumps([first.state, first.outputs]).count(long) == 1
+    assert second.state["steps"] == ["a", long]
+    tasks = {task.name: task.result for state in app.get_state_history(thread()) for task in state.tasks}
+    assert tasks["n0"] == {"steps": ["a"], "extra": long}
+    assert tasks["n1"] == {"steps": [long]}
+
+
+@pytest.mark.usefixtures("in_one_commit")
+def test_a_copy_of_a_thread_says_what_its_tasks_wrote() -> None:
+    saver = DjangoSaver()
+    app = graph(lambda state: {"steps": ["a"], "extra": "x" * 1_000}, saver=saver)
+    app.invoke({"steps": []}, thread())
+    saver.copy_thread("t", "copy")
+    saver.delete_thread("t")
+    tasks = [task.result for state in app.get_state_history(thread("copy")) for task in state.tasks]
+    assert {"steps": ["a"], "extra": "x" * 1_000} in tasks
+
+
+@pytest.mark.usefixtures("in_one_commit")
+def test_of_tasks_that_write_in_turn_what_is_not_complete_has_rows_of_its_own() -> None:
+    saver = DjangoSaver()
+    config = {"configurable": {"thread_id": "t", "checkpoint_ns": "", "checkpoint_id": "c1"}}
+    saver.put(thread(), {**empty_checkpoint(), "id": "c1"}, {}, {})
+    saver.put_writes(config, [("steps", ["a"])], "first", "1")
+    saver.flush()
+    saver.put_writes(config, [("steps", ["b"])], "second", "2")
+    saver.put(config, {**empty_checkpoint(), "id": "c2"}, {}, {})
+    assert [row.task_id for row in CheckpointWrite.objects.all()] == ["first"]
+    found = saver.get_tuple(config)
+    assert found is not None
+    assert found.pending_writes == [("first", "steps", ["a"]), ("second", "steps", ["b"])]
 
 
 def test_a_state_with_versions_of_another_saver_goes_on() -> None:

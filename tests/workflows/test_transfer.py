@@ -29,7 +29,7 @@ from lockstep.workflows.state import digest
 from lockstep.workflows.sweeping import due
 from tests.workflows.test_replay import changing, declared, effects, models, nodes, sql  # noqa: F401
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("in_one_commit")]
 
 
 def gone(run: Run) -> str:

@@ -109,6 +109,7 @@ class Apart:
         except (
             psycopg.DataError,
             DataError,
+            UnicodeEncodeError,
         ) as error:  # without its text, which quotes what was refused
             raise self.refused(
                 f"{self.what[0].upper()}{self.what[1:]} takes no such value ({type(error).__name__})."

@@ -23,7 +23,7 @@ ATTEMPTS = "lockstep_workflows.ToolAttempt"
 EXPORTS = "lockstep_workflows.RunExport"
 CONTENT = {
     "lockstep_workflows.RunContent": ("data",),
-    "lockstep_workflows.Checkpoint": ("state", "meta"),
+    "lockstep_workflows.Checkpoint": ("state", "outputs", "meta"),
     "lockstep_workflows.CheckpointWrite": ("writes",),
     "lockstep_workflows.Wait": ("payload", "schema", "answer"),
     "lockstep_workflows.ToolCall": ("args", "result", "error", "external_key"),

@@ -5,6 +5,7 @@ A run itself holds no content: what went in, came out and was in between stands 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import models
@@ -262,6 +263,11 @@ class Checkpoint(models.Model):
     step = models.IntegerField(null=True)
     source = models.CharField(max_length=20, blank=True)
     state = models.JSONField(help_text="Values of the channels.")
+    outputs = models.JSONField(
+        null=True,
+        help_text="What tasks of its parent wrote, if it was committed with them: task -> [path, place -> [channel,"
+        " value]]; without a value it is that of the state.",
+    )
     meta = models.JSONField(help_text="Versions of the channels and what LangGraph notes beside them.")
     digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the state.")
     subject = models.CharField(max_length=64, blank=True, help_text="Pseudonym of the person.")
@@ -272,15 +278,29 @@ class Checkpoint(models.Model):
         required_db_vendor = "postgresql"
         indexes: ClassVar = [
             models.Index(fields=["thread", "ns", "-checkpoint_id"], name="lockstep_workflows_cp_latest"),
+            models.Index(fields=["thread", "ns", "parent_id"], name="lockstep_workflows_cp_next"),
             models.Index(fields=["subject"], condition=~Q(subject=""), name="lockstep_workflows_cp_who"),
         ]
 
     def __str__(self) -> str:
         return self.checkpoint_id
 
+    def written(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """What tasks of its parent wrote: task, path, and place -> [channel, value]."""
+        for task, (path, places) in (self.outputs or {}).items():
+            yield (
+                task,
+                path,
+                {
+                    place: [channel, *(value or [self.state[channel]])]
+                    for place, (channel, *value) in places.items()
+                },
+            )
+
 
 class CheckpointWrite(models.Model):
-    """What the tasks of a transition wrote, before it is complete: a task that finished is not run again."""
+    """What a task wrote before its transition was complete: it is not run again. Where nothing came between, it stands
+    in the ``outputs`` of the next checkpoint instead."""
 
     id = models.UUIDField(primary_key=True, editable=False)
     run = models.ForeignKey(Run, models.DO_NOTHING, null=True, db_constraint=False, db_index=False)

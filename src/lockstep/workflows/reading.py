@@ -16,9 +16,8 @@ __all__ = ["copy", "forget", "forget_runs", "keep_latest", "many", "one"]
 # One round trip: the state, what its tasks wrote so far, and the values that earlier checkpoints hold for it.
 _ROW = """
     SELECT jsonb_build_array(c.thread, c.ns, c.checkpoint_id, c.parent_id, c.state, c.meta,
-        coalesce((SELECT jsonb_agg(jsonb_build_array(w.task_path, w.task_id, w.writes))
-            FROM lockstep_workflows_checkpointwrite AS w
-            WHERE w.thread = c.thread AND w.ns = c.ns AND w.checkpoint_id = c.checkpoint_id), '[]'),
+        coalesce((SELECT jsonb_agg(jsonb_build_array(w.path, w.task, w.writes))
+            FROM lockstep_workflows_written_v1(c.thread, c.ns, c.checkpoint_id) AS w), '[]'),
         (SELECT jsonb_object_agg(k.key, held.state -> k.key) FROM jsonb_each_text(c.meta -> 'kept') AS k
             JOIN lockstep_workflows_checkpoint AS held ON held.thread = c.thread AND held.ns = c.ns
                 AND held.checkpoint_id = k.value), c.id) AS row
@@ -103,9 +102,9 @@ def copy(source: str, target: str) -> None:
     """Copy a thread with all that was written in it; the copy expires when the original does."""
     apart.query(
         "WITH states AS (INSERT INTO lockstep_workflows_checkpoint (id, thread, ns, checkpoint_id, parent_id, step,"
-        " source, state, meta, digest, subject, at, expires_at)"
+        " source, state, outputs, meta, digest, subject, at, expires_at)"
         " SELECT lockstep_workflows_id_v1(%(target)s, ns, checkpoint_id), %(target)s, ns, checkpoint_id, parent_id,"
-        " step, source, state, meta, digest, subject, at, expires_at"
+        " step, source, state, outputs, meta, digest, subject, at, expires_at"
         " FROM lockstep_workflows_checkpoint WHERE thread = %(source)s ON CONFLICT DO NOTHING RETURNING 1),"
         " writes AS (INSERT INTO lockstep_workflows_checkpointwrite (id, thread, ns, checkpoint_id, task_id, task_path,"
         " writes, subject, at, expires_at)"
@@ -173,17 +172,17 @@ def _kept(thread: str, ns: str, checkpoint: str) -> list[str]:
 def _tuple(codec: Codec, row: list[Any]) -> CheckpointTuple:
     thread, ns, checkpoint, parent, state, meta, written, kept = row[:8]
     values = _decoded(codec, {**state, **(kept or {})})
-    pending: list[tuple[tuple[str, str, int], tuple[str, str, Any]]] = []
-    for path, task, writes in written:
-        for place, (channel, value) in writes.items():
-            pending.append((writes_sort_key(path, task, int(place)), (task, channel, codec.decode(value))))
-    pending.sort(key=lambda write: write[0])
+    pending = {
+        writes_sort_key(path, task, int(place)): (task, channel, codec.decode(value))
+        for path, task, writes in written
+        for place, (channel, value) in writes.items()
+    }
     return CheckpointTuple(
         config=_config(thread, ns, checkpoint),
         checkpoint={**_decoded(codec, meta["checkpoint"]), "channel_values": values},  # type: ignore[typeddict-item]
         metadata=_decoded(codec, meta["metadata"]),  # type: ignore[arg-type]
         parent_config=_config(thread, ns, parent) if parent else None,
-        pending_writes=[write for _, write in pending],
+        pending_writes=[pending[key] for key in sorted(pending)],
     )
 
 

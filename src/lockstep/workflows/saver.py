@@ -11,8 +11,9 @@ import json
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -36,11 +37,14 @@ from lockstep.workflows.exceptions import Fenced, RowRefused, StateTooLarge
 from lockstep.workflows.state import digest
 from lockstep.workflows.tracing import Tracer
 
-__all__ = ["DjangoSaver", "Fence", "parts"]
+__all__ = ["DjangoSaver", "Fence", "Part", "parts", "placed"]
 
-COMMIT = "SELECT lockstep_workflows_commit_v1(%s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb)::text"
+COMMIT = (
+    "SELECT lockstep_workflows_commit_v1(%s::uuid, %s::bigint, %s::float8, %s::text, %s::text, %s::text, %s::text,"
+    " %s::int, %s::text, %s::text, %s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb, %s::jsonb)::text"
+)
 SPARED = 512
-"""Characters from which on a value that did not change is not written again."""
+"""Characters from which on a value is written once: not again where it did not change, nor beside the state."""
 VERSIONS = ("channel_versions", "versions_seen")
 ERROR = "__error__"
 INTERRUPT = "__interrupt__"
@@ -91,11 +95,55 @@ class _Known:
     """Channel -> its version, the checkpoint that has the value, SHA-256 of it, its bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that a task wrote."""
+
+    place: int
+    channel: str
+    text: str
+    """The value, as JSON."""
+
+    def json(self, states: Mapping[str, str] = MappingProxyType({})) -> str:
+        """``"place":[channel, value]``, without the value where it is that of the state."""
+        same = len(self.text) >= SPARED and states.get(self.channel) == self.text
+        return f'"{self.place}":[{json.dumps(self.channel)}{"" if same else f",{self.text}"}]'
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """By one task."""
+
+    path: str
+    regular: str
+    special: str
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """One checkpoint, as it is written."""
+
+    ns: str
+    id: str
+    parent: str
+    step: int | None
+    source: str | None
+    digest: str
+    texts: Mapping[str, str]
+    """Channel -> its value, as JSON: of those that have changed."""
+    notes: str
+
+    @property
+    def channels(self) -> str:
+        return f"{{{','.join(f'{json.dumps(name)}:{text}' for name, text in self.texts.items())}}}"
+
+
 @dataclass(slots=True)
 class _Pending:
     """What the next statement takes along."""
 
-    writes: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    writes: dict[tuple[str, str, str], _Written] = field(default_factory=dict)
     nodes: list[dict[str, Any]] = field(default_factory=list)
     stops: list[dict[str, Any]] = field(default_factory=list)
 
@@ -143,14 +191,15 @@ class DjangoSaver(BaseCheckpointSaver[int]):
     ) -> RunnableConfig:
         thread, ns, parent = _place(config)
         with self._lock:
-            values, kept, known = self._state(thread, ns, parent, checkpoint)
-            told = {
-                "id": checkpoint["id"], "ns": ns, "parent": parent, "step": metadata.get("step"),
-                "source": metadata.get("source"), "digest": _fingerprint(known),
-            }  # fmt: skip
+            texts, kept, known = self._state(thread, ns, parent, checkpoint)
+            notes = self._notes(checkpoint, get_checkpoint_metadata(config, metadata), kept)
             self._commit(
-                thread, told, values, self._meta(checkpoint, get_checkpoint_metadata(config, metadata), kept)
-            )
+                thread,
+                _State(
+                    ns, checkpoint["id"], parent, metadata.get("step"), metadata.get("source"), _fingerprint(known),
+                    texts, notes,
+                ),
+            )  # fmt: skip
             self._known[thread, ns] = known
             self.empty = False
         return {"configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint["id"]}}
@@ -165,7 +214,8 @@ class DjangoSaver(BaseCheckpointSaver[int]):
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         thread, ns, checkpoint = _place(config)
-        regular, special = parts(self.codec, writes)
+        found = parts(self.codec, writes)
+        regular = placed(part for part in found if part.place >= 0)
         if len(regular) > settings().max_state_bytes / 4:  # a character has four bytes at most
             _bounded({name: _bytes(self.codec.dumps(value)) for name, value in writes})
         urgent = any(name in WRITES_IDX_MAP for name, _ in writes) or under_test_runner()
@@ -175,14 +225,12 @@ class DjangoSaver(BaseCheckpointSaver[int]):
             if thread in self._pending and place in self._pending[thread].writes:
                 self._commit(thread)  # one statement writes a row once
             pending = self._pending.setdefault(thread, _Pending())
-            pending.writes[place] = (
-                f'{{"ns":{json.dumps(ns)},"checkpoint":{json.dumps(checkpoint)},"task":{json.dumps(task_id)},'
-                f'"path":{json.dumps(task_path)},"regular":{regular},"special":{special}}}'
-            )
+            special = placed(part for part in found if part.place < 0)
+            pending.writes[place] = _Written(task_path, regular, special, found)
             if self.tracer is not None:
-                found = self.tracer.finished(task_id, ns, checkpoint, writes, digest(regular))
-                pending.nodes += found.nodes
-                pending.stops += found.stops
+                traced = self.tracer.finished(task_id, ns, checkpoint, writes, digest(regular))
+                pending.nodes += traced.nodes
+                pending.stops += traced.stops
             if urgent:
                 self._commit(thread)
             elif len(pending.writes) == 1:
@@ -210,30 +258,26 @@ class DjangoSaver(BaseCheckpointSaver[int]):
         except Exception as error:
             self._failed = error
 
-    def _commit(
-        self,
-        thread: str,
-        told: Mapping[str, Any] | None = None,
-        state: str | None = None,
-        meta: str | None = None,
-    ) -> None:
+    def _commit(self, thread: str, state: _State | None = None) -> None:
         self._raise_failed()
         pending = self._pending.get(thread) or _Pending()
-        if not (told or pending.writes or pending.nodes):
+        if not (state or pending.writes or pending.nodes):
             return
         fence = self.fence
-        facts = {"thread": thread, **(told or {})}
-        if fence is not None:
-            if fence.lost:
-                raise Fenced
-            facts |= {"run": fence.run, "epoch": fence.epoch, "lease_s": fence.lease_s}
+        if fence is not None and fence.lost:
+            raise Fenced
+        owner = (fence.run, fence.epoch, fence.lease_s) if fence is not None else (None, None, None)
+        done, written = _sorted(pending, state)
         began = time.monotonic()
         try:
             (reply,) = apart.query(
                 COMMIT,
                 (
-                    json.dumps(facts), state, meta,
-                    f"[{','.join(pending.writes.values())}]" if pending.writes else None,
+                    *owner, thread,
+                    *((state.ns, state.id, state.parent, state.step, state.source, state.digest, state.channels,
+                       state.notes) if state is not None else (None,) * 8),
+                    f"{{{','.join(done)}}}" if done else None,
+                    f"[{','.join(written)}]" if written else None,
                     json.dumps(pending.nodes) if pending.nodes and fence else None,
                     json.dumps(pending.stops) if pending.stops and fence else None,
                 ),
@@ -259,14 +303,14 @@ class DjangoSaver(BaseCheckpointSaver[int]):
 
     def _state(
         self, thread: str, ns: str, parent: str, checkpoint: Checkpoint
-    ) -> tuple[str, dict[str, str], _Known]:
+    ) -> tuple[dict[str, str], dict[str, str], _Known]:
         """The values that are new, where the others stand, and what is known from now on."""
         before = self._known.get((thread, ns))
         earlier = before.channels if before is not None and before.checkpoint == parent else {}
         versions = checkpoint["channel_versions"]
         known = _Known(checkpoint["id"], {})
         kept: dict[str, str] = {}
-        parts: list[str] = []
+        texts: dict[str, str] = {}
         for name, value in checkpoint["channel_values"].items():
             version = versions.get(name)
             if (
@@ -279,13 +323,13 @@ class DjangoSaver(BaseCheckpointSaver[int]):
                 known.channels[name] = earlier[name]
                 continue
             text = self.codec.dumps(value, name=f"state.{name}")
-            parts.append(f"{json.dumps(name)}:{text}")
+            texts[name] = text
             kept_as = version if len(text) >= SPARED else None
             known.channels[name] = (kept_as, checkpoint["id"], digest(text), _bytes(text))
         _bounded({name: size for name, (*_, size) in known.channels.items()})
-        return f"{{{','.join(parts)}}}", kept, known
+        return texts, kept, known
 
-    def _meta(self, checkpoint: Checkpoint, metadata: Mapping[str, Any], kept: Mapping[str, str]) -> str:
+    def _notes(self, checkpoint: Checkpoint, metadata: Mapping[str, Any], kept: Mapping[str, str]) -> str:
         """Everything but the values; in the database's own order, so that it can be asked for its parts."""
         facts = ",".join(
             f"{json.dumps(name)}:{json.dumps(part) if name in VERSIONS else self.codec.dumps(part, name=name)}"
@@ -400,18 +444,37 @@ class DjangoSaver(BaseCheckpointSaver[int]):
         await asyncio.to_thread(lambda: self.prune(thread_ids, strategy=strategy))
 
 
-def parts(codec: Codec, writes: Sequence[tuple[str, Any]]) -> tuple[str, str]:
-    """Writes that stay as they were written first, and those of which the last one counts: place -> [channel, value],
-    as JSON."""
-    regular: list[str] = []
-    special: list[str] = []
-    for at, (channel, value) in enumerate(writes):
-        place = WRITES_IDX_MAP.get(channel, at)
-        if channel == ERROR and isinstance(value, BaseException):
-            value = repr(value)
-        text = f'"{place}":[{json.dumps(channel)},{codec.dumps(value, name=f"writes.{channel}")}]'
-        (special if place < 0 else regular).append(text)
-    return f"{{{','.join(regular)}}}", f"{{{','.join(special)}}}"
+def parts(codec: Codec, writes: Sequence[tuple[str, Any]]) -> list[Part]:
+    """What a task wrote, each in its place. Those below zero count as they were written last, the others as first."""
+    return [
+        Part(WRITES_IDX_MAP.get(channel, at), channel, codec.dumps(_plain(channel, value), name=f"writes.{channel}"))
+        for at, (channel, value) in enumerate(writes)
+    ]  # fmt: skip
+
+
+def placed(found: Iterable[Part]) -> str:
+    """Place -> [channel, value]."""
+    return f"{{{','.join(part.json() for part in found)}}}"
+
+
+def _plain(channel: str, value: Any) -> Any:
+    return repr(value) if channel == ERROR and isinstance(value, BaseException) else value
+
+
+def _sorted(pending: _Pending, state: _State | None) -> tuple[list[str], list[str]]:
+    """Writes that the state came of, and others: those have rows of their own."""
+    done: list[str] = []
+    others: list[str] = []
+    for (ns, checkpoint, task), wrote in pending.writes.items():
+        if state is not None and checkpoint and (ns, checkpoint) == (state.ns, state.parent):
+            places = ",".join(part.json(state.texts) for part in wrote.parts)
+            done.append(f"{json.dumps(task)}:[{json.dumps(wrote.path)},{{{places}}}]")
+        else:
+            others.append(
+                f'{{"ns":{json.dumps(ns)},"checkpoint":{json.dumps(checkpoint)},"task":{json.dumps(task)},'
+                f'"path":{json.dumps(wrote.path)},"regular":{wrote.regular},"special":{wrote.special}}}'
+            )
+    return done, others
 
 
 def _bytes(text: str) -> int:

@@ -243,14 +243,16 @@ def _contents(run: Run) -> dict[str, str]:
 
 def _written(run: Run, nodes: list[NodeExecution]) -> dict[tuple[str, str], str]:
     """Task and checkpoint -> what the task wrote there."""
-    rows = CheckpointWrite.objects.filter(
-        run=run, expires_at=run.expires_at, task_id__in={node.task_id for node in nodes}
-    )
+    own = {"run": run, "thread": run.thread, "expires_at": run.expires_at}
+    wrote = {
+        (row.task_id, row.checkpoint_id): row.writes
+        for row in CheckpointWrite.objects.filter(**own, task_id__in={node.task_id for node in nodes})
+    }
+    for row in Checkpoint.objects.filter(**own, parent_id__in={node.checkpoint for node in nodes}):
+        wrote |= {(task, row.parent_id): places for task, _, places in row.written()}
     return {
-        (row.task_id, row.checkpoint_id): _text(
-            {channel: value for channel, value in row.writes.values() if not channel.startswith("branch:to:")}
-        )
-        for row in rows
+        place: _text({name: value for name, value in places.values() if not name.startswith("branch:to:")})
+        for place, places in wrote.items()
     }
 
 

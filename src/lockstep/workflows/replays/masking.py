@@ -39,13 +39,22 @@ def masked(table: str, row: dict[str, Any], feature: str) -> dict[str, Any]:
     if table == "Checkpoint":
         found |= {
             "state": {name: _copy(value, feature) for name, value in found["state"].items()},
+            "outputs": {
+                task: [path, _places(places, feature)]
+                for task, (path, places) in (found["outputs"] or {}).items()
+            },
             "meta": _shape(found["meta"]),
         }
     if table == "CheckpointWrite":
-        found["writes"] = {
-            place: [channel, _copy(value, feature)] for place, (channel, value) in found["writes"].items()
-        }
+        found["writes"] = _places(found["writes"], feature)
     return found
+
+
+def _places(places: dict[str, list[Any]], feature: str) -> dict[str, list[Any]]:
+    return {
+        place: [channel, *(_copy(one, feature) for one in value)]
+        for place, (channel, *value) in places.items()
+    }
 
 
 def _copy(value: Any, feature: str) -> Any:

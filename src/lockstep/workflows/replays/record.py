@@ -53,15 +53,25 @@ class Record:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        own = {"run": run, "expires_at": run.expires_at}
-        rows = Checkpoint.objects.filter(**own).order_by("checkpoint_id")
+        found: list[tuple[str, str, str, str, dict[str, Any]]] = []
+        own = {"run": run, "thread": run.thread, "expires_at": run.expires_at}
         self.points: dict[tuple[str, str], Point] = {}
-        for ns, key, parent, step, source, parents in rows.values_list(
-            "ns", "checkpoint_id", "parent_id", "step", "source", "meta__metadata__parents"
-        ):
-            self.points[ns, key] = Point(ns, key, step, source, parents or {})
-            if (ns, parent) in self.points and source == "loop":
-                self.points[ns, parent].following = key
+        self.writes: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self.handled: dict[tuple[str, str], set[str]] = defaultdict(set)
+        """Checkpoint -> tasks there whose error another handled, and those others: they run in every transition."""
+        for row in Checkpoint.objects.filter(**own).order_by("checkpoint_id").iterator():
+            place, before = (row.ns, row.checkpoint_id), (row.ns, row.parent_id)
+            parents = row.meta.get("metadata", {}).get("parents")
+            self.points[place] = Point(*place, row.step, row.source, parents or {})
+            if before in self.points and row.source == "loop":
+                self.points[before].following = row.checkpoint_id
+            found += [(path, *before, task, wrote) for task, path, wrote in row.written()]
+        for write in CheckpointWrite.objects.filter(**own).iterator():
+            found.append((write.task_path, write.ns, write.checkpoint_id, write.task_id, write.writes))
+        for path, ns, at, task, wrote in sorted(found, key=lambda one: one[0]):
+            self.writes.setdefault((ns, at, task), {}).update(wrote)
+            if HANDLER in path or any(channel == HANDLED for channel, _ in wrote.values()):
+                self.handled[ns, at].add(task)
         self.spaces: dict[str, list[Point]] = defaultdict(list)
         for point in self.points.values():
             self.spaces[point.ns].append(point)
@@ -71,16 +81,6 @@ class Record:
                     f"The subgraph {ns!r} keeps its state from call to call (checkpointer=True), and a replay cannot"
                     " give it the state that it had."
                 )
-        found = CheckpointWrite.objects.filter(**own).order_by("task_path")
-        self.writes: dict[tuple[str, str, str], dict[str, Any]] = {}
-        self.handled: dict[tuple[str, str], set[str]] = defaultdict(set)
-        """Checkpoint -> tasks there whose error another handled, and those others: they run in every transition."""
-        for ns, at, task, path, wrote in found.values_list(
-            "ns", "checkpoint_id", "task_id", "task_path", "writes"
-        ):
-            self.writes[ns, at, task] = wrote
-            if HANDLER in path or any(channel == HANDLED for channel, _ in wrote.values()):
-                self.handled[ns, at].add(task)
         self._fill()
 
     def _fill(self) -> None:

@@ -34,7 +34,7 @@ from lockstep.workflows.models import Run
 from lockstep.workflows.registry import Workflow
 from lockstep.workflows.replays.log import Departed, Log
 from lockstep.workflows.replays.record import Point
-from lockstep.workflows.saver import Fence, parts
+from lockstep.workflows.saver import Fence, parts, placed
 from lockstep.workflows.state import digest
 from lockstep.workflows.tracing import Attempt, Tracer, kind_of, told_safely, traced
 
@@ -190,7 +190,7 @@ class _Saver(BaseCheckpointSaver[int]):
         names = {name for name, _ in writes}
         if INTERRUPT in names:
             self.seen.waits.add(task_id)
-        regular, _ = parts(self.codec, writes)
+        regular = placed(part for part in parts(self.codec, writes) if part.place >= 0)
         if regular != "{}":
             self.seen.wrote[task_id] = regular
 
