@@ -19,6 +19,7 @@ from lockstep.budgets.bars import bar
 from lockstep.budgets.models import Alert, Budget, Overrun
 from lockstep.budgets.reports import Standing, history, standings
 from lockstep.core.models import Feature
+from lockstep.core.pills import Tone, pill
 from lockstep.core.pseudonyms import pseudonym
 from lockstep.llm.conf import settings
 
@@ -33,7 +34,7 @@ __all__ = ["AlertAdmin", "BudgetAdmin", "OverrunAdmin"]
 
 COUNTED = ["feature", "per", "who", "period", "time_zone", "unit"]
 """What a budget counts, which is never changed."""
-PILLS = {"ok": "good", "near": "warn", "spent": "bad", "off": ""}
+TONES: dict[str, Tone] = {"ok": "good", "near": "warn", "spent": "bad", "off": ""}
 
 
 class BudgetForm(BudgetModelForm):
@@ -154,7 +155,7 @@ class AlertAdmin(_Ours):
 
     @admin.display(description="Alert", ordering="level")
     def kind(self, alert: Alert) -> SafeString:
-        return _pill(alert.get_level_display(), "bad" if alert.level == Alert.Level.HARD else "warn")
+        return pill(alert.get_level_display(), "bad" if alert.level == Alert.Level.HARD else "warn")
 
     @admin.display(description="Budget")
     def about(self, alert: Alert) -> SafeString:
@@ -208,7 +209,7 @@ def _columns(standing: Callable[[Budget], Standing]) -> list[Any]:
     @admin.display(description="State")
     def state(budget: Budget) -> SafeString:
         one = standing(budget)
-        return _pill(one.state, PILLS[one.state])
+        return pill(one.state, TONES[one.state])
 
     @admin.display(description="Begins anew")
     def resets(budget: Budget) -> str:
@@ -227,10 +228,6 @@ def _to(budget: Budget) -> SafeString:
     return format_html(
         '<a href="{}">{}</a>', reverse("admin:lockstep_budgets_budget_change", args=[budget.pk]), budget
     )
-
-
-def _pill(text: str, kind: str) -> SafeString:
-    return format_html('<span class="lockstep-pill{}">{}</span>', f" lockstep-{kind}" if kind else "", text)
 
 
 def _units(budget: Budget) -> Decimal:

@@ -12,15 +12,13 @@ import atexit
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
-from weakref import WeakSet
 
 import psycopg
-from django.db import DataError, Error, connections, transaction
-from django.db.backends.signals import connection_created
+from django.db import DataError, Error, connections
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from lockstep.core import borrowed
 from lockstep.core.conf import Section
 from lockstep.core.exceptions import LockstepError
 from lockstep.core.testruns import under_test_runner
@@ -35,7 +33,6 @@ WAIT_S = 10.0
 LOST = (psycopg.errors.DuplicatePreparedStatement, psycopg.errors.InvalidSqlStatementName)
 """What PostgreSQL says of a prepared statement that another client's connection has, or ours had."""
 
-_main_threads: WeakSet[Any] = WeakSet()
 _lock = threading.Lock()
 
 
@@ -140,13 +137,14 @@ class Apart:
         pool = self._pool(alias)
         connection = pool.getconn()
         try:
-            return _fetched(connection.execute(statement, params).fetchone())
+            row: Any = connection.execute(statement, params).fetchone()
+            return row  # type: ignore[no-any-return]
         finally:
             pool.putconn(connection)
 
     def _in_test(self, alias: str, statement: str, params: Params) -> tuple[Any, ...]:
         try:
-            return _in_savepoint(alias, statement, params)
+            return borrowed.query(alias, statement, params)
         except (
             RuntimeError,
             AssertionError,
@@ -193,67 +191,9 @@ class Apart:
         }
 
 
-def _in_savepoint(alias: str, statement: str, params: Params) -> tuple[Any, ...]:
-    """On the caller's connection. A thread in no transaction borrows the main thread's while a test holds it in one,
-    and else leaves no connection behind: it would be in the way of the test database's end."""
-    connection = connections[alias]
-    if threading.current_thread() is not threading.main_thread() and not connection.in_atomic_block:
-        main = next((one for one in _main_threads if one.alias == alias and one.in_atomic_block), None)
-        if main is not None:
-            with _alone(main.connection):
-                if main.in_atomic_block:  # still: its COMMIT waits for this lock
-                    return _borrowed(main.connection, statement, params)
-        known = connection.connection is not None
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(statement, params)
-                return _fetched(cursor.fetchone())
-        finally:
-            if not known:
-                connection.close()
-    connection.ensure_connection()
-    with _alone(connection.connection), transaction.atomic(using=alias), connection.cursor() as cursor:
-        cursor.execute(statement, params)
-        return _fetched(cursor.fetchone())
-
-
-def _alone(connection: psycopg.Connection[Any]) -> AbstractContextManager[Any]:
-    """No statement of another thread between those of the caller; of a connection that only tests share."""
-    lock: Any = connection.lock
-    return lock if isinstance(lock, type(threading.RLock())) else nullcontext()
-
-
-def _borrowed(connection: psycopg.Connection[Any], statement: str, params: Params) -> tuple[Any, ...]:
-    """psycopg's own ``transaction()`` would commit the test's, where that has not said anything yet."""
-    connection.execute("SAVEPOINT lockstep_apart")
-    try:
-        row = _fetched(connection.execute(statement, params).fetchone())
-    except BaseException:
-        connection.execute("ROLLBACK TO SAVEPOINT lockstep_apart")
-        raise
-    connection.execute("RELEASE SAVEPOINT lockstep_apart")
-    return row
-
-
-def _remember(*, connection: Any, **_: Any) -> None:
-    """A connection of the main thread, and none of its copies. It has another one while an event loop runs in it."""
-    if threading.current_thread() is threading.main_thread() and any(
-        connection is own for own in connections.all(initialized_only=True)
-    ):
-        _main_threads.add(connection)
-        if under_test_runner() and connection.vendor == "postgresql":
-            connection.connection.lock = threading.RLock()  # psycopg's own is not for several statements
-
-
-def _fetched(row: Any) -> tuple[Any, ...]:
-    found: tuple[Any, ...] = row
-    return found
-
-
 def _forked() -> None:
     global _lock
     _lock = threading.Lock()  # another thread of the parent may have held it
 
 
 os.register_at_fork(after_in_child=_forked)
-connection_created.connect(_remember, dispatch_uid="lockstep_core.apart")

@@ -14,7 +14,7 @@ from typing import Any
 
 from lockstep.workflows.conf import settings
 
-__all__ = ["ring"]
+__all__ = ["ring", "tell"]
 
 logger = logging.getLogger("lockstep.workflows")
 
@@ -42,6 +42,16 @@ def ring(run: str, queue_name: str = "") -> None:
         logger.warning("Too many doorbells wait for the broker; a sweeper will see to run %s.", run)
 
 
+def tell(task: Any, run: str, queue_name: str = "") -> None:
+    """Tell a worker by ``task``, and wait for the broker."""
+    try:
+        task.apply_async(args=[run], queue=queue_name or None, retry=False, ignore_result=True)
+    except Exception as error:  # whatever a broker's client raises: the run is committed, and sweepers see it
+        logger.warning(
+            "No worker could be told of run %s (%s); a sweeper will tell one.", run, type(error).__name__
+        )
+
+
 def _task() -> Any:
     """The task of the app that is current in this thread: in the one that rings, another may be."""
     try:
@@ -65,15 +75,8 @@ def _started() -> _Waiting:
 
 def _work(waiting: _Waiting) -> None:
     while True:
-        task, run, name = waiting.get()
         try:
-            task.apply_async(args=[run], queue=name or None, retry=False, ignore_result=True)
-        except (
-            Exception
-        ) as error:  # whatever a broker's client raises: the run is committed, and sweepers see it
-            logger.warning(
-                "No worker could be told of run %s (%s); a sweeper will tell one.", run, type(error).__name__
-            )
+            tell(*waiting.get())
         finally:
             waiting.task_done()
 

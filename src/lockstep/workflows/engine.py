@@ -25,7 +25,8 @@ from lockstep.workflows.exceptions import EngineError, Fenced, HistoryLost, Topo
 from lockstep.workflows.graphs import Graph, levels
 from lockstep.workflows.ownership import Held, here
 from lockstep.workflows.saver import DjangoSaver
-from lockstep.workflows.tracing import close_left, told_safely, traced
+from lockstep.workflows.telling import told_safely
+from lockstep.workflows.tracing import close_left, traced
 
 __all__ = ["advance"]
 

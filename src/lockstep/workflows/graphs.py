@@ -10,13 +10,14 @@ from typing import Any
 from langgraph._internal._serde import (
     build_serde_allowlist,  # how LangGraph itself derives the classes of a schema
 )
+from langgraph.checkpoint.serde.types import TASKS
 from langgraph.graph.state import CompiledStateGraph, StateGraph
 from langgraph.pregel import Pregel
 from langgraph.types import Send, StateSnapshot
 
 from lockstep.workflows.saver import DjangoSaver
 from lockstep.workflows.state import codec, digest
-from lockstep.workflows.tracing import TASKS, Node
+from lockstep.workflows.tracing import Node
 
 __all__ = ["Graph", "levels"]
 

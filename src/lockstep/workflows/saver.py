@@ -27,6 +27,7 @@ from langgraph.checkpoint.base import (
     get_checkpoint_id,
     get_checkpoint_metadata,
 )
+from langgraph.checkpoint.serde.types import ERROR
 
 from lockstep.core.testruns import under_test_runner
 from lockstep.workflows import flushing, reading, state
@@ -46,8 +47,6 @@ COMMIT = (
 SPARED = 512
 """Characters from which on a value is written once: not again where it did not change, nor beside the state."""
 VERSIONS = ("channel_versions", "versions_seen")
-ERROR = "__error__"
-INTERRUPT = "__interrupt__"
 
 
 def _nothing(reason: str) -> None:

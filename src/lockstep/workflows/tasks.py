@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
+from lockstep.workflows import doorbell
 from lockstep.workflows.engine import advance as advance_run
 from lockstep.workflows.tools import threads
 from lockstep.workflows.tools.threads import RETIRED
@@ -20,14 +21,8 @@ logger = logging.getLogger("lockstep.workflows")
 def advance(self: Any, run: str) -> str:
     """Take a run as far as it goes now. Whoever is not its owner leaves it alone."""
 
-    def ring(following: str) -> None:
-        queue = (self.request.delivery_info or {}).get("routing_key")
-        try:
-            advance.apply_async(args=[following], queue=queue, retry=False, ignore_result=True)
-        except Exception as error:  # whatever a broker's client raises; sweepers see the run
-            logger.warning("No worker could be told of run %s (%s).", following, type(error).__name__)
-
-    said = advance_run(run, ring=ring) or "nothing to do"
+    queue = (self.request.delivery_info or {}).get("routing_key", "")
+    said = advance_run(run, ring=lambda following: doorbell.tell(self, following, queue)) or "nothing to do"
     if threads.wants_to_retire() and not self.request.is_eager:
         logger.error("%s tools of this process outlived their time: it ends.", threads.abandoned())
         raise SystemExit(RETIRED)  # its run is let go of, and the pool starts another process

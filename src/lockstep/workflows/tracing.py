@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +14,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, TASKS
 from langgraph.errors import GraphBubbleUp
 
 from lockstep.core import context
@@ -23,6 +23,7 @@ from lockstep.workflows import links
 from lockstep.workflows.codec import Codec
 from lockstep.workflows.exceptions import TopologyMismatch
 from lockstep.workflows.questions import asked
+from lockstep.workflows.telling import kind_of
 
 if TYPE_CHECKING:
     from lockstep.workflows.saver import Fence
@@ -35,14 +36,9 @@ __all__ = [
     "attempt",
     "close_left",
     "current",
-    "kind_of",
-    "told_safely",
     "traced",
 ]
 
-ERROR = "__error__"
-INTERRUPT = "__interrupt__"
-TASKS = "__pregel_tasks"
 MOST_PER_TASK = 50
 """Attempts of one task that are remembered: the last ones."""
 
@@ -265,18 +261,6 @@ class Node(Runnable[Any, Any]):
         finally:
             _attempt.reset(token)
             tracer.ended(attempt, error)
-
-
-def kind_of(error: BaseException) -> str:
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    return name[:200]
-
-
-def told_safely(error: BaseException) -> str:
-    """Kind and place of an error, for logs: its text may hold anything that the node was given."""
-    frames = traceback.extract_tb(error.__traceback__, limit=-10)
-    return "\n".join([kind_of(error), *(f"  {at.filename}:{at.lineno} in {at.name}" for at in frames)])
 
 
 def close_left(tracer: Tracer) -> None:

@@ -30,6 +30,7 @@ from lockstep.core.notify.deliverer import send_now
 from lockstep.core.notify.messages import trial
 from lockstep.core.notify.outbox import database
 from lockstep.core.notify.registry import get_sink
+from lockstep.core.pills import Tone, pill
 from lockstep.core.settings import SinkEntry, settings
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ __all__ = ["NoticeAdmin"]
 SILENT_AFTER = timedelta(minutes=5)
 """Housekeeping runs every minute where anybody delivers."""
 TEST = "lockstep_core.test_sink"
-TONES = {"info": "", "warning": "lockstep-warn", "error": "lockstep-bad", "critical": "lockstep-bad"}
+TONES: dict[str, Tone] = {"warning": "warn", "error": "bad", "critical": "bad"}
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -119,7 +120,7 @@ class NoticeAdmin(NoticeModelAdmin):
     @admin.display(description="Told to")
     def told(self, notice: Notice) -> SafeString:
         if notice.handed_at is None:
-            return format_html('<span class="lockstep-pill">{}</span>', "new")
+            return pill("new")
         pills = [(_pill(one, named=True),) for one in notice.deliveries.all()]
         nobody = format_html('<span class="quiet">{}</span>', "nobody: no sink wanted it")
         return format_html_join(" ", "{}", pills) or nobody
@@ -220,20 +221,17 @@ class NoticeAdmin(NoticeModelAdmin):
 
 
 def _severity(notice: Notice) -> SafeString:
-    text = "over" if notice.resolves else notice.severity
-    tone = "lockstep-good" if notice.resolves else TONES.get(notice.severity, "")
-    return format_html('<span class="lockstep-pill {}">{}</span>', tone, text)
+    return pill("over", "good") if notice.resolves else pill(notice.severity, TONES.get(notice.severity, ""))
 
 
 def _pill(delivery: Delivery, *, named: bool = False) -> SafeString:
-    tone, text = {
-        Delivery.State.SENT: ("lockstep-good", "sent"),
-        Delivery.State.DEAD: ("lockstep-bad", "given up"),
-        Delivery.State.PENDING: ("lockstep-warn" if delivery.attempts else "", "waiting"),
-    }[Delivery.State(delivery.state)]
-    return format_html(
-        '<span class="lockstep-pill {}">{}</span>', tone, f"{delivery.sink}: {text}" if named else text
-    )
+    found: dict[Delivery.State, tuple[str, Tone]] = {
+        Delivery.State.SENT: ("sent", "good"),
+        Delivery.State.DEAD: ("given up", "bad"),
+        Delivery.State.PENDING: ("waiting", "warn" if delivery.attempts else ""),
+    }
+    text, tone = found[Delivery.State(delivery.state)]
+    return pill(f"{delivery.sink}: {text}" if named else text, tone)
 
 
 def _facts(facts: Any) -> list[tuple[str, str]]:
@@ -270,11 +268,11 @@ def _rows() -> Iterator[SinkRow]:
     for name, raw in wishes.sinks.items():
         state, trouble = states.get(name), tuple(_trouble(name))
         waiting, oldest, dead = counts.pop(name, (0, None, 0))
-        pill = _sink_pill(state, trouble, waiting, moment)
+        shown = _sink_pill(state, trouble, waiting, moment)
         backend = raw["BACKEND"].rpartition(".")[2]
-        yield SinkRow(name, backend, wishes.entry(name), pill, trouble, state, waiting, oldest, dead)
+        yield SinkRow(name, backend, wishes.entry(name), shown, trouble, state, waiting, oldest, dead)
     for name, (waiting, oldest, dead) in counts.items():
-        gone = format_html('<span class="lockstep-pill">{}</span>', "not configured any more")
+        gone = pill("not configured any more")
         yield SinkRow(name, "", SinkEntry(), gone, (), None, waiting, oldest, dead)
 
 
@@ -288,13 +286,12 @@ def _trouble(name: str) -> Iterator[str]:
 
 
 def _sink_pill(state: SinkState | None, trouble: tuple[str, ...], waiting: int, moment: Any) -> SafeString:
-    tone, text = "lockstep-good", "takes notices"
     if trouble:
-        tone, text = "lockstep-bad", "cannot send"
-    elif state is not None and state.failures:
-        tone, text = "lockstep-bad", f"down, {state.failures} attempt{'s' if state.failures > 1 else ''}"
-    elif state is not None and waiting and state.resume_at > moment:
-        tone, text = "lockstep-warn", "keeps its pace"
-    elif state is None:
-        tone, text = "", "not used yet"
-    return format_html('<span class="lockstep-pill {}">{}</span>', tone, text)
+        return pill("cannot send", "bad")
+    if state is None:
+        return pill("not used yet")
+    if state.failures:
+        return pill(f"down, {state.failures} attempt{'s' if state.failures > 1 else ''}", "bad")
+    if waiting and state.resume_at > moment:
+        return pill("keeps its pace", "warn")
+    return pill("takes notices", "good")

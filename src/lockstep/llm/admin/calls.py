@@ -19,6 +19,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from lockstep.core.paging import Bounded
+from lockstep.core.pills import pill
 from lockstep.llm.admin import links
 from lockstep.llm.admin.arithmetic import account
 from lockstep.llm.admin.dimensions import DIMENSIONS
@@ -231,24 +232,29 @@ class CallAdmin(CallModelAdmin):
         return TemplateResponse(request, f"lockstep/llm/{name}.html", common | context)
 
 
+STATES = {
+    Call.State.RESERVED: pill("under way"),
+    Call.State.LAPSED: pill("lapsed", "bad"),
+    Call.State.REFUSED: pill("refused", "warn"),
+}
+"""Of calls without an outcome."""
+OUTCOMES = {
+    "ok": pill("answered", "good"),
+    "error": pill("failed", "bad"),
+    "refused": pill("refused", "warn"),
+}
+
+
 def _outcome(call: Call) -> SafeString:
     """In words and in colour."""
-    tone, text = {
-        Call.State.RESERVED: ("", "under way"),
-        Call.State.LAPSED: ("lockstep-bad", "lapsed"),
-        Call.State.REFUSED: ("lockstep-warn", "refused"),
-    }.get(
-        Call.State(call.state),
-        {
-            "ok": ("lockstep-good", "answered"),
-            "error": ("lockstep-bad", "failed"),
-            "refused": ("lockstep-warn", "refused"),
-        }.get(call.outcome, ("lockstep-warn", call.get_outcome_display() or "settled")),
+    shown = (
+        STATES.get(call.state)
+        or OUTCOMES.get(call.outcome)
+        or pill(call.get_outcome_display() or "settled", "warn")
     )
-    pill = format_html('<span class="lockstep-pill {}">{}</span>', tone, text)
     if not call.error_type or call.state == Call.State.LAPSED:
-        return pill
-    return format_html('{} <span class="quiet lockstep-key">{}</span>', pill, call.error_type)
+        return shown
+    return format_html('{} <span class="quiet lockstep-key">{}</span>', shown, call.error_type)
 
 
 def _cost(call: Call) -> SafeString:
@@ -257,7 +263,7 @@ def _cost(call: Call) -> SafeString:
             return format_html('<span class="quiet">{}</span>', "open")
         return format_html('<span class="quiet nowrap">≤ {}</span>', money(call.bound_micros, call.currency))
     if call.cost_micros is None:
-        return format_html('<span class="lockstep-pill lockstep-warn">{}</span>', "unpriced")
+        return pill("unpriced", "warn")
     text = format_html('<span class="nowrap">{}</span>', money(call.cost_micros, call.currency))
     if call.usage_source == Call.UsageSource.BOUND:
         return format_html('{} <span class="quiet">{}</span>', text, "bound")

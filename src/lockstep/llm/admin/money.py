@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from lockstep.core.pills import pill
 from lockstep.llm.conf import settings
 from lockstep.llm.models import Price, Rate
 from lockstep.llm.money.entry import set_price, set_rate
@@ -219,7 +220,7 @@ class PriceAdmin(_InsertOnly):
     @admin.display(description="Now")
     def holds(self, price: Any) -> SafeString | str:
         if price.holding == price.pk:
-            return _pill("holds now", "lockstep-good")
+            return pill("holds now", "good")
         now = timezone.now()
         if price.valid_to and price.valid_to <= now:
             return "over"
@@ -280,15 +281,11 @@ class RateAdmin(_InsertOnly):
 
     @admin.display(description="Now")
     def holds(self, rate: Any) -> SafeString | str:
-        return _pill("holds now", "lockstep-good") if rate.holding == rate.pk else "—"
+        return pill("holds now", "good") if rate.holding == rate.pk else "—"
 
     @admin.display(description="For one", ordering="rate")
     def per_unit(self, rate: Rate) -> str:
         return _digits(rate.rate)
-
-
-def _pill(text: str, tone: str) -> SafeString:
-    return format_html('<span class="lockstep-pill {}">{}</span>', tone, text)
 
 
 def _digits(value: Decimal | None) -> str:

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 
 from lockstep.core.features import FeatureSpec
 from lockstep.core.features import declared as features
+from lockstep.core.pills import Tone, pill
 from lockstep.core.retention.evidence import days
 from lockstep.privacy.conf import settings
 from lockstep.privacy.declared import declared
@@ -27,7 +28,7 @@ from lockstep.privacy.redaction import failures
 
 __all__ = ["FeaturePolicy", "every_policy", "kept", "may_see", "page"]
 
-TONES = {"off": "lockstep-bad", "metadata": "", "redact": "lockstep-good", "redact_encrypt": "lockstep-good"}
+TONES: dict[str, Tone] = {"off": "bad", "redact": "good", "redact_encrypt": "good"}
 TITLES = {
     "off": "redaction is off",
     "metadata": "metadata",
@@ -120,4 +121,4 @@ def kept(request: HttpRequest) -> Mapping[str, Mapping[str, SafeString | str]]:
 
 
 def _pill(policy: str) -> SafeString:
-    return format_html('<span class="lockstep-pill {}">{}</span>', TONES[policy], TITLES[policy])
+    return pill(TITLES[policy], TONES.get(policy, ""))

@@ -8,10 +8,10 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from lockstep.core.exceptions import LockstepError
+from lockstep.core.pills import pill
 from lockstep.workflows.models import Run, RunContent
 
 if TYPE_CHECKING:
@@ -92,5 +92,4 @@ def _back(request: HttpRequest, run: Run, trouble: str) -> HttpResponse:
 
 
 def _pill(same: bool) -> SafeString:
-    tone, word = ("good", "same") if same else ("bad", "differs")
-    return format_html('<span class="lockstep-pill lockstep-{}">{}</span>', tone, word)
+    return pill("same", "good") if same else pill("differs", "bad")

@@ -20,8 +20,9 @@ from django.utils.safestring import SafeString
 from lockstep.core.links import soft
 from lockstep.core.moments import shown
 from lockstep.core.paging import Bounded
-from lockstep.workflows import registry
+from lockstep.core.pills import Tone, pill
 from lockstep.workflows.admin import replays
+from lockstep.workflows.admin.filters import WorkflowFilter
 from lockstep.workflows.controls import cancel, retry
 from lockstep.workflows.exceptions import NotRetryable
 from lockstep.workflows.models import LIVE, Checkpoint, CheckpointWrite, NodeExecution, Run, RunContent
@@ -37,20 +38,12 @@ MOST_NODES = 200
 """Nodes that a page shows: the latest."""
 MOST_TEXT = 20_000
 """Characters of one value."""
-TONES = {"succeeded": "good", "failed": "bad", "dead": "bad", "blocked": "bad", "waiting": "warn"}
+TONES: dict[str, Tone] = {
+    "succeeded": "good", "ok": "good", "waiting": "warn", "failed": "bad", "dead": "bad", "blocked": "bad",
+    "error": "bad", "died": "bad",
+}  # fmt: skip
+"""Of states of runs and of nodes."""
 RETRIED = ("failed", "dead", "blocked", "cancelled")
-
-
-class WorkflowFilter(admin.SimpleListFilter):
-    title = "workflow"
-    parameter_name = "workflow"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in sorted({found.name for found in registry.every()})]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
-        value = self.value()
-        return queryset.filter(workflow=value.replace("\0", "")) if value else queryset
 
 
 @admin.register(Run)
@@ -271,8 +264,7 @@ def _text(value: Any) -> str:
 
 
 def _pill(status: str) -> SafeString:
-    tone = TONES.get(status) or {"ok": "good", "error": "bad", "died": "bad"}.get(status, "")
-    return format_html('<span class="lockstep-pill{}">{}</span>', f" lockstep-{tone}" if tone else "", status)
+    return pill(status, TONES.get(status, ""))
 
 
 def _seconds(seconds: float) -> str:

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from lockstep.core.moments import shown
 from lockstep.core.paging import Bounded
-from lockstep.workflows import registry
+from lockstep.workflows.admin.filters import WorkflowFilter
 from lockstep.workflows.answers import PERMISSION
 from lockstep.workflows.conf import settings
 from lockstep.workflows.exceptions import NotAnswerable
@@ -71,23 +71,15 @@ class ForFilter(admin.SimpleListFilter):
         return queryset.filter(assignee=value.removeprefix("group:")) if value else queryset
 
 
-class WorkflowFilter(admin.SimpleListFilter):
-    title = "workflow"
-    parameter_name = "workflow"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in sorted({one.name for one in registry.every()})]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Wait]) -> QuerySet[Wait]:
-        value = self.value()
-        return queryset.filter(run__workflow=value.replace("\0", "")) if value else queryset
+class RunWorkflowFilter(WorkflowFilter):
+    field = "run__workflow"
 
 
 @admin.register(Wait)
 class WaitAdmin(WaitModelAdmin):
     list_display = ["what", "whom", "since", "until", "stands"]
     list_display_links = ["what"]
-    list_filter = [StateFilter, ForFilter, "kind", WorkflowFilter]
+    list_filter = [StateFilter, ForFilter, "kind", RunWorkflowFilter]
     list_per_page = 50
     list_max_show_all = 0
     show_full_result_count = False

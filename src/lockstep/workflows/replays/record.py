@@ -10,7 +10,7 @@ from typing import Any
 from lockstep.workflows.exceptions import NotReplayable
 from lockstep.workflows.models import Checkpoint, CheckpointWrite, NodeExecution, Run
 
-__all__ = ["Point", "Record", "Task"]
+__all__ = ["HANDLED", "Point", "Record", "Task"]
 
 HIDDEN = ("-1", "-2", "-3", "-4")
 """Places of writes that are no output."""

@@ -23,6 +23,7 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     get_checkpoint_id,
 )
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 from langgraph.errors import GraphInterrupt
 
 from lockstep.core import context
@@ -33,16 +34,16 @@ from lockstep.workflows.graphs import Graph
 from lockstep.workflows.models import Run
 from lockstep.workflows.registry import Workflow
 from lockstep.workflows.replays.log import Departed, Log
-from lockstep.workflows.replays.record import Point
+from lockstep.workflows.replays.record import HANDLED, Point
 from lockstep.workflows.saver import Fence, parts, placed
 from lockstep.workflows.state import digest
-from lockstep.workflows.tracing import Attempt, Tracer, kind_of, told_safely, traced
+from lockstep.workflows.telling import kind_of, told_safely
+from lockstep.workflows.tracing import Attempt, Tracer, traced
 
 __all__ = ["Sandbox", "Seen", "as_json"]
 
 logger = logging.getLogger("lockstep.workflows")
-RESUME, INTERRUPT = "__resume__", "__interrupt__"
-SPECIAL = (RESUME, "__error__", "__error_source_node__")
+SPECIAL = (RESUME, ERROR, HANDLED)
 
 
 @dataclass(slots=True)

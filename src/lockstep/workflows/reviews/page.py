@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from lockstep.core.links import soft
+from lockstep.core.pills import Tone, pill
 from lockstep.workflows.answers import name_of, why_not
 from lockstep.workflows.exceptions import Unreadable
 from lockstep.workflows.models import Wait
@@ -16,7 +16,7 @@ from lockstep.workflows.reviews.forms import AnswerForm, ReviewForm, form_of
 
 __all__ = ["DECIDED", "context", "find", "state", "title"]
 
-TONES = {"open": "lockstep-warn", "answered": "lockstep-good", "expired": "lockstep-bad"}
+TONES: dict[str, Tone] = {"open": "warn", "answered": "good", "expired": "bad"}
 DECIDED = {"approve": "approved", "edit": "approved with changes", "reject": "rejected"}
 WORDS = {"review": "Review", "input": "Question", "event": "Event", "timer": "Moment"}
 
@@ -33,8 +33,7 @@ def title(wait: Wait) -> str:
 
 def state(wait: Wait) -> SafeString:
     text = DECIDED.get(wait.decision, wait.status)
-    tone = "lockstep-bad" if wait.decision == "reject" else TONES.get(wait.status, "")
-    return format_html('<span class="lockstep-pill {}">{}</span>', tone, text)
+    return pill(text, "bad" if wait.decision == "reject" else TONES.get(wait.status, ""))
 
 
 def context(wait: Wait, user: Any, form: ReviewForm | AnswerForm | None = None) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from lockstep.workflows.exceptions import Fenced, ToolMisused
+from lockstep.workflows.telling import told_safely
 from lockstep.workflows.tools import flow, ledger, places, processes, threads
 from lockstep.workflows.tools.failures import Classifier, Failure, Kind, failure_of
 from lockstep.workflows.tools.ledger import Call
-from lockstep.workflows.tracing import told_safely
 
 __all__ = ["Backoff", "Tool", "tool"]
 
