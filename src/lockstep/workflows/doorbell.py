@@ -12,9 +12,10 @@ import queue
 import threading
 from typing import Any
 
+from lockstep.workflows.broker import tell
 from lockstep.workflows.conf import settings
 
-__all__ = ["ring", "tell"]
+__all__ = ["ring"]
 
 logger = logging.getLogger("lockstep.workflows")
 
@@ -40,16 +41,6 @@ def ring(run: str, queue_name: str = "") -> None:
         _started().put_nowait((task, str(run), queue_name or settings().queue))
     except queue.Full:
         logger.warning("Too many doorbells wait for the broker; a sweeper will see to run %s.", run)
-
-
-def tell(task: Any, run: str, queue_name: str = "") -> None:
-    """Tell a worker by ``task``, and wait for the broker."""
-    try:
-        task.apply_async(args=[run], queue=queue_name or None, retry=False, ignore_result=True)
-    except Exception as error:  # whatever a broker's client raises: the run is committed, and sweepers see it
-        logger.warning(
-            "No worker could be told of run %s (%s); a sweeper will tell one.", run, type(error).__name__
-        )
 
 
 def _task() -> Any:

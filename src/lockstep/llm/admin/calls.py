@@ -248,7 +248,7 @@ OUTCOMES = {
 def _outcome(call: Call) -> SafeString:
     """In words and in colour."""
     shown = (
-        STATES.get(call.state)
+        STATES.get(Call.State(call.state))
         or OUTCOMES.get(call.outcome)
         or pill(call.get_outcome_display() or "settled", "warn")
     )
